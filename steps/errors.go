@@ -1,0 +1,26 @@
+package steps
+
+import "fmt"
+
+// An AttributeError blames one attribute of the step's own block; the engine shows its source line.
+type AttributeError struct {
+	Path string // "optimizer.lr", "files[0].include"
+	Err  error
+}
+
+func (e *AttributeError) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *AttributeError) Unwrap() error { return e.Err }
+
+// Blame returns an AttributeError with a formatted message.
+func Blame(path, format string, args ...any) error {
+	return &AttributeError{Path: path, Err: fmt.Errorf(format, args...)}
+}
+
+// A GateError says that the work is done but a condition of the recipe does not hold: the run ends with exit code 3
+// and the last checkpoint is kept.
+type GateError struct {
+	Path    string // the attribute or block that states the condition
+	Message string // both figures: what was wanted and what was reached
+}
+
+func (e *GateError) Error() string { return e.Message }

@@ -1,0 +1,112 @@
+package steps
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// A Type is one word of the recipe language.
+type Type struct {
+	Name    string // the block type: "pretrain"
+	Doc     string // one sentence
+	Version int    // part of the cache key; raise it when the same configuration gives other results
+
+	// Config is the zero value of the configuration struct. Its exported fields say what may be written:
+	//
+	//	Layers int      `json:"n_layer" doc:"Number of layers."`                 // required
+	//	Eps    float64  `json:"rms_norm_eps" default:"1e-5" doc:"…"`             // default: an HCL expression
+	//	Theta  *float64 `json:"rope_theta" doc:"…"`                              // pointer, slice or map: optional, null when absent
+	//	Data   Artifact `json:"data" kind:"tokens" doc:"…"`                      // an artifact of that kind
+	//	Parts  []Part   `json:"part" hcl:"block" doc:"…"`                        // any number of blocks; min:"1" to require one
+	//	Opt    AdamW    `json:"optimizer" hcl:"block" doc:"…"`                   // one block, its defaults when absent
+	//	Eval   *Eval    `json:"eval" hcl:"block" doc:"…"`                        // one block or none
+	//	Name   string   `json:"name" hcl:"label"`                                // the label of the enclosing block
+	//	Paths  []string `json:"include" hcl:"path" doc:"…"`                      // file names: their content is in the key, they are not
+	//	Every  int      `json:"checkpoint_every" hcl:"free" doc:"…"`             // does not change the result: not in the key
+	//
+	// Also: one_of:"a,b" for strings; min:"…" and max:"…" for numbers and lengths; optional:"true" for an artifact
+	// or a list that may be absent.
+	Config any
+
+	Outputs []Output
+
+	// Files lists the files outside the recipe that the step will read, in the order in which it reads them. Their
+	// contents are part of the key. Optional.
+	Files func(s *Spec) ([]string, error)
+
+	// Check looks at a configuration that is wholly known for what single attributes cannot say. Optional.
+	Check func(s *Spec) error
+
+	// Estimate says, before anything runs, what the step will need. Optional.
+	Estimate func(in *EstimateInput) (Estimate, error)
+
+	// Run does the work. It is called in its own process, and again with the last checkpoint after any interruption.
+	// It stops soon after ctx ends: saves a checkpoint if it can and returns ctx.Err().
+	Run func(ctx context.Context, rt *Runtime) error
+}
+
+// An Output is an artifact or a value that other blocks may refer to as TYPE.NAME.OUTPUT.
+type Output struct {
+	Name string
+	Type string // an artifact kind ("model"), or "number", "string", "bool", "list(number)", "list(string)", "map(number)"
+	Doc  string
+}
+
+// Kinds lists every kind of artifact. DESIGN of the formats: ARCHITECTURE.md.
+var Kinds = []string{"dataset", "tokenizer", "tokens", "model", "report"}
+
+// IsKind reports whether an output's type names an artifact.
+func (o Output) IsKind() bool {
+	for _, k := range Kinds {
+		if o.Type == k {
+			return true
+		}
+	}
+	return false
+}
+
+// An Artifact is a folder that one step made and others read.
+type Artifact struct {
+	Kind   string `json:"kind"`
+	Digest string `json:"digest"`         // SHA-256 of its content, in hexadecimal
+	Path   string `json:"path,omitempty"` // absolute; empty while planning
+}
+
+// IsZero reports whether an optional artifact was left out.
+func (a Artifact) IsZero() bool { return a.Kind == "" }
+
+// A Spec is all that the work needs: it can be carried to another process or another machine.
+type Spec struct {
+	Address  string          `json:"address"` // "pretrain.base", for messages only
+	Type     string          `json:"type"`
+	Version  int             `json:"version"`
+	Key      string          `json:"key"`
+	Config   json.RawMessage `json:"config"` // the evaluated configuration, every default filled in
+	Seed     uint64          `json:"seed"`
+	Files    []string        `json:"files,omitempty"` // what Type.Files returned
+	Dir      string          `json:"dir"`             // folder of the pipeline: relative paths start here
+	WorkDir  string          `json:"work_dir"`        // folder of this step's work in flight
+	Device   string          `json:"device"`          // "auto", "cpu", "cuda", "cuda:1"
+	Threads  int             `json:"threads"`         // 0: as many as there are
+	Revision string          `json:"revision"`        // of the engine, for records only
+}
+
+// Decode fills the configuration struct that dst points to.
+func (s *Spec) Decode(dst any) error { return json.Unmarshal(s.Config, dst) }
+
+// An Estimate is what a step is expected to need and to yield, before it runs.
+type Estimate struct {
+	Parameters int64              `json:"parameters,omitempty"`
+	Tokens     int64              `json:"tokens,omitempty"`
+	FLOPs      float64            `json:"flops,omitempty"`  // of training or inference, as RECIPE counts them
+	Memory     int64              `json:"memory,omitempty"` // bytes at the peak, on the device
+	Bytes      int64              `json:"bytes,omitempty"`  // of input data
+	Facts      map[string]float64 `json:"facts,omitempty"`  // what steps below may use in their own estimates: "vocab_size"
+}
+
+// EstimateInput is what the planner knows. The configuration may have holes: attributes that depend on steps which have
+// not run are absent from Config.
+type EstimateInput struct {
+	Spec     *Spec
+	Upstream map[string]Estimate // by the attribute that holds the artifact: "model", "part[0].data"
+}
