@@ -1,0 +1,219 @@
+// Package journal is the history of runs: which steps ran, when, why, and how they ended.
+//
+// It explains and it estimates; nothing depends on it. A run with an empty journal finds every cached result, because
+// those are in package store.
+package journal
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	_ "modernc.org/sqlite" // the database driver called sqlite
+)
+
+// A State says where a step stands.
+type State string
+
+const (
+	Pending     State = "pending"
+	Cached      State = "cached"
+	Running     State = "running"
+	Done        State = "done"
+	Failed      State = "failed"
+	Skipped     State = "skipped"
+	Interrupted State = "interrupted"
+)
+
+// A Run is one invocation of engine run.
+type Run struct {
+	ID       int64     `json:"id"`
+	Pipeline string    `json:"pipeline"`
+	Args     []string  `json:"args"`
+	PID      int       `json:"pid"`
+	Host     string    `json:"host"`
+	Engine   string    `json:"engine"` // version
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended,omitzero"`
+	Status   string    `json:"status"` // "running" until it ends
+	Exit     int       `json:"exit"`
+}
+
+// A StepRecord is what became of one step in one run.
+type StepRecord struct {
+	Run      int64           `json:"run"`
+	Address  string          `json:"address"`
+	Type     string          `json:"type"`
+	Key      string          `json:"key,omitempty"`
+	State    State           `json:"state"`
+	Reason   string          `json:"reason,omitempty"`
+	Started  time.Time       `json:"started,omitzero"`
+	Ended    time.Time       `json:"ended,omitzero"`
+	Error    string          `json:"error,omitempty"`
+	Material json.RawMessage `json:"material,omitempty"`
+	FLOPs    float64         `json:"flops,omitempty"`
+	Seconds  float64         `json:"seconds,omitempty"`
+}
+
+// A Journal is an open history. Several processes may write to one.
+type Journal struct{ db *sql.DB }
+
+const schema = `
+CREATE TABLE IF NOT EXISTS runs (
+	id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, args TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL,
+	engine TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT 'running',
+	exit INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS steps (
+	run INTEGER NOT NULL, address TEXT NOT NULL, type TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL,
+	reason TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL, error TEXT NOT NULL, material TEXT NOT NULL,
+	flops REAL NOT NULL, seconds REAL NOT NULL,
+	PRIMARY KEY (run, address)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS steps_by_address ON steps (address, run);
+PRAGMA user_version = 1;`
+
+// Open opens the journal at path and makes it if need be.
+func Open(path string) (*Journal, error) {
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(normal)"
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1) // writers take turns anyway
+	var version int
+	err = db.QueryRow("PRAGMA user_version").Scan(&version)
+	if err == nil && version == 0 {
+		_, err = db.Exec(schema)
+	}
+	if err == nil && version > 1 {
+		err = fmt.Errorf("it was written by a newer engine (version %d of the tables)", version)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the journal %s: %w (it holds only history: it may be removed)", path, err), db.Close())
+	}
+	return &Journal{db}, nil
+}
+
+// Close flushes and closes the journal.
+func (j *Journal) Close() error { return j.db.Close() }
+
+// Begin records the start of a run and returns its number.
+func (j *Journal) Begin(r Run) (int64, error) {
+	args, err := json.Marshal(r.Args)
+	if err != nil {
+		return 0, err
+	}
+	res, err := j.db.Exec("INSERT INTO runs (pipeline, args, pid, host, engine, started) VALUES (?, ?, ?, ?, ?, ?)",
+		r.Pipeline, string(args), r.PID, r.Host, r.Engine, nanos(r.Started))
+	if err != nil {
+		return 0, fmt.Errorf("writing to the journal: %w", err)
+	}
+	return res.LastInsertId()
+}
+
+// End records how a run ended: status "done", "failed", "gate" or "interrupted", and its exit code.
+func (j *Journal) End(id int64, status string, exit int) error {
+	_, err := j.db.Exec("UPDATE runs SET ended = ?, status = ?, exit = ? WHERE id = ?", nanos(time.Now()), status, exit, id)
+	return err
+}
+
+// Record writes what is known of a step, replacing what was recorded of it in the same run.
+func (j *Journal) Record(r StepRecord) error {
+	_, err := j.db.Exec("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", r.Run, r.Address, r.Type, r.Key,
+		string(r.State), r.Reason, nanos(r.Started), nanos(r.Ended), r.Error, string(r.Material), r.FLOPs, r.Seconds)
+	if err != nil {
+		return fmt.Errorf("writing to the journal: %w", err)
+	}
+	return nil
+}
+
+const stepColumns = "run, address, type, key, state, reason, started, ended, error, material, flops, seconds"
+
+// Last returns the latest record of a step that ended done or cached, or nil.
+func (j *Journal) Last(address string) (*StepRecord, error) {
+	rows, err := j.db.Query("SELECT "+stepColumns+" FROM steps WHERE address = ? AND state IN ('done', 'cached') ORDER BY run DESC LIMIT 1", address)
+	found, err := scanSteps(rows, err)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// Steps returns the records of one run, by address.
+func (j *Journal) Steps(run int64) ([]StepRecord, error) {
+	return scanSteps(j.db.Query("SELECT "+stepColumns+" FROM steps WHERE run = ? ORDER BY address", run))
+}
+
+// Runs returns the latest runs, newest first; all if limit is 0.
+func (j *Journal) Runs(limit int) ([]Run, error) {
+	if limit <= 0 {
+		limit = -1
+	}
+	rows, err := j.db.Query("SELECT id, pipeline, args, pid, host, engine, started, ended, status, exit FROM runs ORDER BY id DESC LIMIT ?", limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var runs []Run
+	for rows.Next() {
+		var r Run
+		var args string
+		var started, ended int64
+		if err := rows.Scan(&r.ID, &r.Pipeline, &args, &r.PID, &r.Host, &r.Engine, &started, &ended, &r.Status, &r.Exit); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(args), &r.Args); err != nil {
+			return nil, err
+		}
+		r.Started, r.Ended = instant(started), instant(ended)
+		runs = append(runs, r)
+	}
+	return runs, rows.Err()
+}
+
+// Rate is the speed at which the latest finished step of a type worked, in floating-point operations per second, or
+// false if none has been measured.
+func (j *Journal) Rate(stepType string) (float64, bool) {
+	var rate float64
+	err := j.db.QueryRow("SELECT flops / seconds FROM steps WHERE type = ? AND state = 'done' AND flops > 0 AND seconds > 0 ORDER BY run DESC LIMIT 1",
+		stepType).Scan(&rate)
+	return rate, err == nil
+}
+
+func scanSteps(rows *sql.Rows, err error) ([]StepRecord, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var records []StepRecord
+	for rows.Next() {
+		var r StepRecord
+		var state, material string
+		var started, ended int64
+		if err := rows.Scan(&r.Run, &r.Address, &r.Type, &r.Key, &state, &r.Reason, &started, &ended, &r.Error, &material, &r.FLOPs, &r.Seconds); err != nil {
+			return nil, err
+		}
+		r.State, r.Started, r.Ended = State(state), instant(started), instant(ended)
+		if material != "" {
+			r.Material = json.RawMessage(material)
+		}
+		records = append(records, r)
+	}
+	return records, rows.Err()
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func instant(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
+}
