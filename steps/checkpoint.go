@@ -120,7 +120,10 @@ func (rt *Runtime) Restore(load func(dir string) error) (bool, error) {
 			rt.Warn("checkpoint %d is damaged and is passed over: %v", have[i], err)
 			continue
 		}
-		if err := rt.rewindMetrics(m.Metrics); err != nil {
+		rt.mu.Lock()
+		err = rt.rewindMetrics(m.Metrics)
+		rt.mu.Unlock()
+		if err != nil {
 			return false, err
 		}
 		if err := load(dir); err != nil {
@@ -152,10 +155,9 @@ func readManifest(dir string) (manifest, error) {
 	return m, nil
 }
 
-// rewindMetrics forgets the figures that were recorded after the first size bytes.
+// rewindMetrics forgets the figures that were recorded after the first size bytes. The caller holds mu.
 func (rt *Runtime) rewindMetrics(size int64) error {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
+	rt.rewound = true
 	if err := rt.metrics.Truncate(size); err != nil {
 		return err
 	}

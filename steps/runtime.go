@@ -23,6 +23,7 @@ type Runtime struct {
 	mu      sync.Mutex
 	events  io.Writer
 	metrics *os.File
+	rewound bool // the figures that an earlier attempt recorded after its checkpoint are gone
 	values  map[string]any
 	outputs map[string]string
 	device  gpu.Device
@@ -45,7 +46,7 @@ func NewRuntime(spec *Spec, events io.Writer) (*Runtime, error) {
 		return nil, err
 	}
 	rt.metrics = f
-	return rt, rt.rewindMetrics(0)
+	return rt, nil
 }
 
 // Close releases the device and the files. The work folder stays.
@@ -146,7 +147,12 @@ func (rt *Runtime) Metric(step int64, figures map[string]float64) error {
 		return err
 	}
 	rt.mu.Lock()
-	_, err = rt.metrics.Write(append(line, '\n'))
+	if !rt.rewound { // a step that does not resume starts anew
+		err = rt.rewindMetrics(0)
+	}
+	if err == nil {
+		_, err = rt.metrics.Write(append(line, '\n'))
+	}
 	rt.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("recording metrics: %w", err)
