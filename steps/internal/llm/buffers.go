@@ -1,0 +1,149 @@
+package llm
+
+import (
+	"fmt"
+
+	"athanor/gpu"
+)
+
+// buffers is the working memory for streams of up to N tokens, allocated once.
+//
+// For a backward, each layer keeps what it cannot get back cheaply: its two inputs to the residual stream, the queries,
+// keys and values, attention's output and the two halves of the feed-forward. Normalised inputs and SwiGLU's output
+// are computed again. Without a backward, all layers share one set and the residual stream is updated in place.
+type buffers struct {
+	tokens   int
+	training bool
+
+	layers []saved
+	last   gpu.Tensor // [N, D] the residual stream after the last layer
+	rstd   gpu.Tensor // [N, 1] of the final norm
+
+	normed gpu.Tensor // [N, D] scratch: the input of a layer's matrices; after a forward, of the head
+	hidden gpu.Tensor // [N, F] scratch: SwiGLU's output
+
+	dx      gpu.Tensor // [N, D] gradient of the residual stream
+	dNormed gpu.Tensor // [N, D] scratch
+	dHidden gpu.Tensor // [N, F] scratch
+	dOut    gpu.Tensor // [N, H·E] scratch
+	dq      gpu.Tensor // [N, H·E] scratch
+	dk, dv  gpu.Tensor // [N, G·E] scratch
+
+	allocated []gpu.Tensor
+}
+
+// saved is what the backward of one layer needs of its forward.
+type saved struct {
+	x, mid       gpu.Tensor // [N, D] residual stream before attention, and before the feed-forward
+	rstd1, rstd2 gpu.Tensor // [N, 1]
+	q, out       gpu.Tensor // [N, H·E]
+	k, v         gpu.Tensor // [N, G·E]
+	lse          gpu.Tensor // [N, H]
+	gate, up     gpu.Tensor // [N, F]
+}
+
+// Training reserves gradients, zeroed, and memory for streams of up to maxTokens tokens.
+func (m *Model) Training(maxTokens int) error {
+	for _, p := range m.params {
+		if !p.Grad.IsZero() {
+			continue
+		}
+		g, err := m.alloc(p.Weight.Rows, p.Weight.Cols)
+		if err != nil {
+			return fmt.Errorf("the gradients of %d parameters: %w", m.Config.Parameters(), err)
+		}
+		p.Grad = g
+	}
+	return m.reserve(maxTokens, true)
+}
+
+// Inference reserves memory for forwards over streams of up to maxTokens tokens. A model that is ready for training is
+// ready for inference as well.
+func (m *Model) Inference(maxTokens int) error { return m.reserve(maxTokens, false) }
+
+func (m *Model) reserve(n int, training bool) error {
+	if n <= 0 {
+		return fmt.Errorf("llm: memory for streams of %d tokens", n)
+	}
+	training = training || m.buffers.training
+	if n <= m.buffers.tokens && training == m.buffers.training {
+		return nil
+	}
+	m.buffers.free(m.dev)
+	var allocated []gpu.Tensor
+	var failed error
+	b := m.Config.buffers(training, func(cols int) gpu.Tensor {
+		if failed != nil {
+			return gpu.Tensor{}
+		}
+		t, err := m.dev.Alloc(gpu.F32, n, cols)
+		if err != nil {
+			failed = err
+			return gpu.Tensor{}
+		}
+		allocated = append(allocated, t)
+		return t
+	})
+	b.tokens, b.allocated = n, allocated
+	if failed != nil {
+		b.free(m.dev)
+		return fmt.Errorf("the activations of a stream of %d tokens: %w", n, failed)
+	}
+	m.buffers = b
+	return nil
+}
+
+// buffers lays out the working memory; alloc returns N rows of the given number of columns.
+func (c Config) buffers(training bool, alloc func(cols int) gpu.Tensor) buffers {
+	d, f, h := c.HiddenSize, c.IntermediateSize, c.NumAttentionHeads
+	q, kv := h*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
+	b := buffers{training: training, layers: make([]saved, c.NumHiddenLayers)}
+	b.last, b.rstd, b.normed, b.hidden = alloc(d), alloc(1), alloc(d), alloc(f)
+	for l := range b.layers {
+		if l > 0 && !training {
+			b.layers[l] = b.layers[0]
+			continue
+		}
+		s := saved{
+			x: b.last, mid: b.last, rstd1: alloc(1), rstd2: alloc(1), lse: alloc(h),
+			q: alloc(q), out: alloc(q), k: alloc(kv), v: alloc(kv), gate: alloc(f), up: alloc(f),
+		}
+		if training {
+			s.x, s.mid = alloc(d), alloc(d)
+		}
+		b.layers[l] = s
+	}
+	if training {
+		b.dx, b.dNormed, b.dHidden = alloc(d), alloc(d), alloc(f)
+		b.dOut, b.dq, b.dk, b.dv = alloc(q), alloc(q), alloc(kv), alloc(kv)
+	}
+	return b
+}
+
+func (b *buffers) free(dev gpu.Device) {
+	for _, t := range b.allocated {
+		dev.Free(t)
+	}
+	*b = buffers{}
+}
+
+// TrainingMemory is what training needs on the device, in bytes: float32 weights, gradients and the two moments of
+// AdamW, and the activations of a stream of up to maxTokens tokens. What the device itself needs is not in it.
+func (c Config) TrainingMemory(maxTokens int) int64 {
+	return 4 * (4*c.Parameters() + c.activations(true)*int64(maxTokens))
+}
+
+// InferenceMemory is what forwards over streams of up to maxTokens tokens need on the device, in bytes.
+func (c Config) InferenceMemory(maxTokens int) int64 {
+	return 4 * (c.Parameters() + c.activations(false)*int64(maxTokens))
+}
+
+// activations counts the float32 values of working memory per token.
+func (c Config) activations(training bool) int64 {
+	var columns int64
+	c.buffers(training, func(cols int) gpu.Tensor {
+		columns += int64(cols)
+		return gpu.Tensor{}
+	})
+	return columns
+}

@@ -1,0 +1,141 @@
+package llm
+
+import (
+	"errors"
+	"fmt"
+
+	"athanor/gpu"
+)
+
+// A Param is one tensor of weights.
+type Param struct {
+	Name   string     // Hugging Face's: "model.layers.0.self_attn.q_proj.weight"
+	Shape  []int      // [O, I] of a matrix, [D] of a norm
+	Weight gpu.Tensor // float32; a norm is [1, D]
+	Grad   gpu.Tensor // float32; zero before Training
+	Decay  bool       // weight decay applies: matrices of linear layers, not norms, not embeddings, not a tied head
+}
+
+// A Model is a Llama on a device. Its methods are called from one goroutine at a time.
+type Model struct {
+	Config Config
+
+	dev       gpu.Device
+	rope      *gpu.Rope
+	params    []*Param
+	embed     *Param // [V, D]
+	layers    []layer
+	norm      *Param // [1, D]
+	head      *Param // [V, D]; the same Param as embed when tied
+	buffers   buffers
+	decoding  decoding
+	allocated []gpu.Tensor // weights and gradients
+}
+
+// A layer is the weights of one transformer block.
+type layer struct {
+	attentionNorm *Param // [1, D]
+	q, k, v       *Param // [H·E, D], [G·E, D], [G·E, D]
+	o             *Param // [D, H·E]
+	mlpNorm       *Param // [1, D]
+	gate, up      *Param // [F, D]
+	down          *Param // [D, F]
+}
+
+// New allocates a model with all weights zero: call Init, or use Load.
+func New(dev gpu.Device, c Config) (*Model, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m := &Model{Config: c, dev: dev, rope: c.rope()}
+	for _, s := range c.tensors() {
+		w, err := m.alloc(s.rows(), s.cols())
+		if err != nil {
+			m.Close()
+			return nil, fmt.Errorf("the weights of a model of %d parameters: %w", c.Parameters(), err)
+		}
+		m.params = append(m.params, &Param{Name: s.name, Shape: s.shape, Weight: w, Decay: s.role.decays()})
+	}
+	m.bind()
+	return m, nil
+}
+
+// bind gives the tensors, which are in the order of Config.tensors, their places.
+func (m *Model) bind() {
+	rest := m.params
+	next := func() *Param {
+		p := rest[0]
+		rest = rest[1:]
+		return p
+	}
+	m.embed = next()
+	for range m.Config.NumHiddenLayers {
+		m.layers = append(m.layers, layer{
+			attentionNorm: next(), q: next(), k: next(), v: next(), o: next(),
+			mlpNorm: next(), gate: next(), up: next(), down: next(),
+		})
+	}
+	m.norm, m.head = next(), m.embed
+	if !m.Config.TieWordEmbeddings {
+		m.head = next()
+	}
+}
+
+func (m *Model) alloc(rows, cols int) (gpu.Tensor, error) {
+	t, err := m.dev.Alloc(gpu.F32, rows, cols)
+	if err == nil {
+		m.allocated = append(m.allocated, t)
+	}
+	return t, err
+}
+
+// Device is the device that holds the model.
+func (m *Model) Device() gpu.Device { return m.dev }
+
+// Params returns the weights, always in the same order: embeddings, layers from the first to the last, norm, head. A
+// tied head is the embedding table and is not listed again.
+func (m *Model) Params() []*Param { return m.params }
+
+// ZeroGrad sets all gradients to zero.
+func (m *Model) ZeroGrad() {
+	for _, p := range m.params {
+		m.dev.Zero(p.Grad)
+	}
+}
+
+// Close gives the memory back. The device stays open.
+func (m *Model) Close() {
+	m.decoding.free(m.dev)
+	m.buffers.free(m.dev)
+	for _, t := range m.allocated {
+		m.dev.Free(t)
+	}
+	*m = Model{Config: m.Config}
+}
+
+// errNotReady is what a caller gets who has not reserved memory.
+var errNotReady = errors.New("llm: call Training or Inference first")
+
+// check returns an error if the model has no room for a stream or a token has no row in the embedding table.
+func (m *Model) check(s *gpu.Stream) error {
+	n := s.Len()
+	switch {
+	case m.buffers.tokens == 0:
+		return errNotReady
+	case n == 0:
+		return errors.New("llm: an empty stream")
+	case n > m.buffers.tokens:
+		return fmt.Errorf("llm: a stream of %d tokens where room for %d was reserved", n, m.buffers.tokens)
+	}
+	for i := range n {
+		if id := s.IDs[i]; id < 0 || int(id) >= m.Config.VocabSize {
+			return fmt.Errorf("token id %d is outside of the model's vocabulary of %d: the data was made with another tokenizer",
+				id, m.Config.VocabSize)
+		}
+		if id := s.Targets[i]; id != gpu.NoTarget && (id < 0 || int(id) >= m.Config.VocabSize) {
+			return fmt.Errorf("target id %d is outside of the model's vocabulary of %d: the data was made with another tokenizer",
+				id, m.Config.VocabSize)
+		}
+	}
+	return nil
+}
