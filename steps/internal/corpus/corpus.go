@@ -1,0 +1,126 @@
+// Package corpus keeps datasets on disk: documents in Parquet files under the column names of Hugging Face, and
+// stats.json beside them, which says where they came from in figures.
+//
+//	DIR/train-00000.parquet    zstd; the columns of one [Shape]
+//	DIR/holdout-00000.parquet  the same for the documents kept back, if there are any
+//	DIR/stats.json             [Stats]
+//
+// Any tool that reads Parquet opens such a folder. The same documents give the same bytes.
+//
+// Start at [Open] to read and at [Create] to write. Where documents come from and which are kept is the business of
+// steps/dataset; turning them into token ids is that of steps/mixture.
+package corpus
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
+
+// The two splits of a dataset.
+const (
+	Train   = "train"
+	Holdout = "holdout"
+)
+
+// A Shape says which columns the documents of a dataset have.
+type Shape string
+
+const (
+	TextShape       Shape = "text"       // text
+	MessagesShape   Shape = "messages"   // messages: a list of {role, content}
+	PromptShape     Shape = "prompt"     // prompt
+	PreferenceShape Shape = "preference" // prompt, chosen, rejected
+)
+
+// A Message is one turn of a dialogue.
+type Message struct {
+	Role    string `json:"role" parquet:"role"`
+	Content string `json:"content" parquet:"content"`
+}
+
+// A Document is one record of a dataset. Which fields count is said by its Shape; the others are zero.
+type Document struct {
+	Text     string
+	Messages []Message
+	Prompt   string
+	Chosen   string
+	Rejected string
+}
+
+// Shape tells which columns the document has: messages before preference before prompt before text.
+func (d *Document) Shape() Shape {
+	switch {
+	case len(d.Messages) > 0:
+		return MessagesShape
+	case d.Chosen != "" || d.Rejected != "":
+		return PreferenceShape
+	case d.Prompt != "":
+		return PromptShape
+	}
+	return TextShape
+}
+
+// Strings calls yield with every string of the document, in the order of the columns.
+func (d *Document) Strings(yield func(string) bool) {
+	for _, s := range [...]string{d.Text, d.Prompt, d.Chosen, d.Rejected} {
+		if s != "" && !yield(s) {
+			return
+		}
+	}
+	for _, m := range d.Messages {
+		if !yield(m.Role) || !yield(m.Content) {
+			return
+		}
+	}
+}
+
+// Bytes is the length of the document's content in UTF-8; the roles of messages are not content.
+func (d *Document) Bytes() int {
+	n := len(d.Text) + len(d.Prompt) + len(d.Chosen) + len(d.Rejected)
+	for _, m := range d.Messages {
+		n += len(m.Content)
+	}
+	return n
+}
+
+// Hash is the SHA-256 of the document's shape and strings, each with its length before it. Equal documents, and only
+// they, have equal hashes.
+func (d *Document) Hash() [sha256.Size]byte {
+	h := sha256.New()
+	var length [8]byte
+	add := func(s string) {
+		binary.LittleEndian.PutUint64(length[:], uint64(len(s)))
+		h.Write(length[:])
+		h.Write([]byte(s))
+	}
+	for _, s := range [...]string{string(d.Shape()), d.Text, d.Prompt, d.Chosen, d.Rejected} {
+		add(s)
+	}
+	for _, m := range d.Messages {
+		add(m.Role)
+		add(m.Content)
+	}
+	var sum [sha256.Size]byte
+	h.Sum(sum[:0])
+	return sum
+}
+
+// Stats is what stats.json holds. Counts that are zero are left out of its maps, so that a filter that drops nothing
+// changes no byte of a dataset.
+type Stats struct {
+	Shape       Shape            `json:"shape"`
+	Records     int64            `json:"records"`                // read from the sources, bad ones included
+	Kept        int64            `json:"kept"`                   // written: the documents of all splits
+	Dropped     map[string]int64 `json:"dropped"`                // by the filter that dropped them
+	Duplicates  int64            `json:"duplicates"`             // exact copies of an earlier document
+	BadRecords  int64            `json:"bad_records"`            // that could not be read as a document
+	BadExamples []string         `json:"bad_examples,omitempty"` // the first few of them, with the reason
+	Splits      map[string]Split `json:"splits"`                 // filled in by the Writer
+}
+
+// A Split is one part of a dataset.
+type Split struct {
+	Files     []string `json:"files"`
+	Documents int64    `json:"documents"`
+	Bytes     int64    `json:"bytes"` // of content, in UTF-8
+}

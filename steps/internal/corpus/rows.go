@@ -1,0 +1,138 @@
+package corpus
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// rowsAtOnce rows are decoded at a time.
+const rowsAtOnce = 64
+
+// A rowReader makes documents of rows. It goes by the leaf columns alone, so that any nesting that a tool chose for
+// the list of messages will do.
+type rowReader struct {
+	set  map[int]func(d *Document, s string) // what to do with the value of a leaf column
+	rows []parquet.Row
+	docs []Document
+
+	roles, contents []string // of the messages of one row
+}
+
+// newRowReader finds the columns of a document among those of a file; columns renames them as in [ReadFile].
+func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader, error) {
+	name := func(column string) string {
+		if mapped := columns[column]; mapped != "" {
+			return mapped
+		}
+		return column
+	}
+	r := &rowReader{set: map[int]func(*Document, string){}, rows: make([]parquet.Row, rowsAtOnce)}
+	plain := map[string]func(*Document, string){
+		name("text"):     func(d *Document, s string) { d.Text = s },
+		name("prompt"):   func(d *Document, s string) { d.Prompt = s },
+		name("chosen"):   func(d *Document, s string) { d.Chosen = s },
+		name("rejected"): func(d *Document, s string) { d.Rejected = s },
+	}
+	inMessages := map[string]func(*Document, string){
+		name("role"):    func(_ *Document, s string) { r.roles = append(r.roles, s) },
+		name("content"): func(_ *Document, s string) { r.contents = append(r.contents, s) },
+	}
+	var have []string
+	for i, path := range schema.Columns() {
+		var set func(*Document, string)
+		if len(path) == 1 {
+			set = plain[path[0]]
+		} else if path[0] == name("messages") {
+			set = inMessages[path[len(path)-1]]
+			delete(inMessages, path[len(path)-1]) // a deeper leaf of that name is something else
+		}
+		if !slices.Contains(have, path[0]) {
+			have = append(have, path[0])
+		}
+		if set == nil {
+			continue
+		}
+		leaf, ok := schema.Lookup(path...)
+		if !ok || leaf.Node.Type().Kind() != parquet.ByteArray {
+			return nil, fmt.Errorf("the column %s does not hold strings", path[0])
+		}
+		r.set[i] = set
+	}
+	if len(r.set) == 0 {
+		return nil, fmt.Errorf("%w: the file has %v", ErrColumns, have)
+	}
+	return r, nil
+}
+
+// readGroup yields the documents of a row group. It reports whether yield wants more.
+func (r *rowReader) readGroup(group parquet.RowGroup, yield func(Document) bool) (more bool, err error) {
+	rows := group.Rows()
+	defer func() {
+		if e := rows.Close(); err == nil {
+			err = e
+		}
+	}()
+	left := group.NumRows()
+	for left > 0 {
+		err := r.next(rows)
+		left -= int64(len(r.docs))
+		for _, d := range r.docs {
+			if !yield(d) {
+				return false, nil
+			}
+		}
+		switch {
+		case err == io.EOF && left > 0:
+			return false, io.ErrUnexpectedEOF
+		case err != nil && err != io.EOF:
+			return false, err
+		case err == nil && len(r.docs) == 0:
+			return false, io.ErrNoProgress
+		}
+	}
+	return true, nil
+}
+
+// next decodes some rows into r.docs.
+func (r *rowReader) next(rows parquet.Rows) (err error) {
+	defer recoverDamage(&err)
+	r.docs = r.docs[:0]
+	n, err := rows.ReadRows(r.rows)
+	for _, row := range r.rows[:n] {
+		d, e := r.document(row)
+		if e != nil {
+			return e
+		}
+		r.docs = append(r.docs, d)
+	}
+	return err
+}
+
+func (r *rowReader) document(row parquet.Row) (Document, error) {
+	var d Document
+	r.roles, r.contents = r.roles[:0], r.contents[:0]
+	for _, v := range row {
+		set := r.set[v.Column()]
+		if set == nil {
+			continue
+		}
+		s := "" // null
+		if !v.IsNull() {
+			s = string(v.ByteArray())
+		}
+		set(&d, s)
+	}
+	if len(r.roles) != len(r.contents) {
+		return d, errors.New("its messages do not have one role and one content each")
+	}
+	for i, role := range r.roles {
+		if role != "" || r.contents[i] != "" { // an empty list reads as one null
+			d.Messages = append(d.Messages, Message{Role: role, Content: r.contents[i]})
+		}
+	}
+	return d, nil
+}

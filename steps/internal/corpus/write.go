@@ -1,0 +1,226 @@
+package corpus
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+)
+
+// Sizes are counted in bytes of content, so that files and row groups end at the same documents everywhere.
+const (
+	rowGroupBytes = 8 << 20
+	rowGroupRows  = 1 << 16
+	fileBytes     = 512 << 20
+	statsName     = "stats.json"
+)
+
+// One struct per Shape; the tags are the column names of Hugging Face. No column has statistics: the least and the
+// greatest text of a page are of no use to anyone.
+type (
+	textRow struct {
+		Text string `parquet:"text,plain"`
+	}
+	messageRow struct {
+		Role    string `parquet:"role,plain"`
+		Content string `parquet:"content,plain"`
+	}
+	messagesRow struct {
+		Messages []messageRow `parquet:"messages,list"`
+	}
+	promptRow struct {
+		Prompt string `parquet:"prompt,plain"`
+	}
+	preferenceRow struct {
+		Prompt   string `parquet:"prompt,plain"`
+		Chosen   string `parquet:"chosen,plain"`
+		Rejected string `parquet:"rejected,plain"`
+	}
+)
+
+// A Writer makes a dataset. Its methods are called from one goroutine.
+type Writer struct {
+	dir    string
+	shape  Shape
+	splits map[string]*splitWriter
+}
+
+// Create starts a dataset in dir, an existing empty folder.
+func Create(dir string) *Writer {
+	return &Writer{dir: dir, splits: map[string]*splitWriter{}}
+}
+
+// Write adds a document to a split. All documents of a dataset have one shape.
+func (w *Writer) Write(split string, d *Document) error {
+	if shape := d.Shape(); w.shape == "" {
+		w.shape = shape
+	} else if shape != w.shape {
+		return fmt.Errorf("a document of shape %s in a dataset of shape %s", shape, w.shape)
+	}
+	s := w.splits[split]
+	if s == nil {
+		s = &splitWriter{dir: w.dir, name: split, shape: w.shape}
+		w.splits[split] = s
+	}
+	return s.write(d)
+}
+
+// Close finishes the files and writes stats.json: stats with Shape, Kept and Splits filled in here.
+func (w *Writer) Close(stats *Stats) error {
+	var errs []error
+	stats.Shape, stats.Kept, stats.Splits = w.shape, 0, map[string]Split{}
+	for name, s := range w.splits {
+		errs = append(errs, s.closeFile())
+		stats.Splits[name] = s.split
+		stats.Kept += s.split.Documents
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if stats.Dropped == nil {
+		stats.Dropped = map[string]int64{}
+	}
+	data, err := json.MarshalIndent(stats, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(w.dir, statsName), append(data, '\n'), 0o666)
+}
+
+// Abort closes the files of a dataset that will not be finished.
+func (w *Writer) Abort() {
+	for _, s := range w.splits {
+		if s.file != nil {
+			_ = s.file.Close() // the folder is thrown away
+			s.file = nil
+		}
+	}
+}
+
+// A splitWriter writes the files of one split, one after another.
+type splitWriter struct {
+	dir, name string
+	shape     Shape
+	split     Split
+
+	file       *os.File
+	buffer     *bufio.Writer
+	rows       rowWriter
+	groupBytes int64
+	groupRows  int64
+	written    int64 // bytes of content in this file
+}
+
+func (s *splitWriter) write(d *Document) error {
+	if s.file == nil {
+		if err := s.openFile(); err != nil {
+			return err
+		}
+	}
+	if err := s.rows.write(d); err != nil {
+		return fmt.Errorf("writing %s: %w", s.file.Name(), err)
+	}
+	n := int64(d.Bytes())
+	s.split.Documents++
+	s.split.Bytes += n
+	s.groupRows++
+	s.groupBytes += n
+	s.written += n
+	if s.written >= fileBytes {
+		return s.closeFile()
+	}
+	if s.groupBytes >= rowGroupBytes || s.groupRows >= rowGroupRows {
+		s.groupBytes, s.groupRows = 0, 0
+		if err := s.rows.flush(); err != nil {
+			return fmt.Errorf("writing %s: %w", s.file.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (s *splitWriter) openFile() error {
+	name := fmt.Sprintf("%s-%05d.parquet", s.name, len(s.split.Files))
+	f, err := os.Create(filepath.Join(s.dir, name))
+	if err != nil {
+		return err
+	}
+	s.file, s.buffer = f, bufio.NewWriterSize(f, 1<<20)
+	s.rows = newRowWriter(s.buffer, s.shape)
+	s.groupBytes, s.groupRows, s.written = 0, 0, 0
+	s.split.Files = append(s.split.Files, name)
+	return nil
+}
+
+func (s *splitWriter) closeFile() error {
+	if s.file == nil {
+		return nil
+	}
+	err := s.rows.close()
+	if err == nil {
+		err = s.buffer.Flush()
+	}
+	if e := s.file.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		err = fmt.Errorf("writing %s: %w", s.file.Name(), err)
+	}
+	s.file = nil
+	return err
+}
+
+// A rowWriter hides which row struct a file has.
+type rowWriter interface {
+	write(d *Document) error
+	flush() error // ends a row group
+	close() error
+}
+
+func newRowWriter(w *bufio.Writer, shape Shape) rowWriter {
+	switch shape {
+	case MessagesShape:
+		return newRows(w, func(d *Document) messagesRow {
+			row := messagesRow{Messages: make([]messageRow, len(d.Messages))}
+			for i, m := range d.Messages {
+				row.Messages[i] = messageRow(m)
+			}
+			return row
+		})
+	case PromptShape:
+		return newRows(w, func(d *Document) promptRow { return promptRow{d.Prompt} })
+	case PreferenceShape:
+		return newRows(w, func(d *Document) preferenceRow { return preferenceRow{d.Prompt, d.Chosen, d.Rejected} })
+	}
+	return newRows(w, func(d *Document) textRow { return textRow{d.Text} })
+}
+
+type rows[T any] struct {
+	w   *parquet.GenericWriter[T]
+	row func(*Document) T
+	one [1]T
+}
+
+func newRows[T any](w *bufio.Writer, row func(*Document) T) *rows[T] {
+	options := []parquet.WriterOption{
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
+		parquet.CreatedBy("athanor", "1", ""), // not the build's own version: it would change the bytes
+	}
+	for _, path := range parquet.SchemaOf(new(T)).Columns() {
+		options = append(options, parquet.SkipPageBounds(path...))
+	}
+	return &rows[T]{w: parquet.NewGenericWriter[T](w, options...), row: row}
+}
+
+func (r *rows[T]) write(d *Document) error {
+	r.one[0] = r.row(d)
+	_, err := r.w.Write(r.one[:])
+	return err
+}
+
+func (r *rows[T]) flush() error { return r.w.Flush() }
+func (r *rows[T]) close() error { return r.w.Close() }
