@@ -1,0 +1,57 @@
+package gputest
+
+import (
+	"fmt"
+
+	"athanor/gpu"
+)
+
+// addModes are the ways to give the operand add.
+var addModes = []string{"none", "other", "aliased"}
+
+// withAdd returns an output and the operand to add to it, as the mode says.
+func (f *fixture) withAdd(mode string, rows, cols int) (out, add gpu.Tensor) {
+	f.t.Helper()
+	switch mode {
+	case "none":
+		return f.out(rows, cols), gpu.Tensor{}
+	case "other":
+		return f.out(rows, cols), f.in(rows, cols)
+	}
+	out = f.inout(rows, cols)
+	return out, out
+}
+
+func rmsNormTrials() []trial {
+	var all []trial
+	for i, c := range []struct{ tokens, width int }{
+		{1, 1}, {1, 64}, {3, 17}, {17, 33}, {65, 129}, {257, 128}, {33, 257}, {130, 1024},
+	} {
+		mode := addModes[i%len(addModes)]
+		all = append(all, trial{name: fmt.Sprintf("N%d,D%d,add=%s", c.tokens, c.width, mode), run: func(f *fixture) {
+			f.rmsNorm(c.tokens, c.width, mode, f.normal)
+		}})
+	}
+	return append(all,
+		trial{name: "zeros", run: func(f *fixture) {
+			f.rmsNorm(3, 64, "none", func() float32 { return 0 })
+		}},
+		trial{name: "large", run: func(f *fixture) {
+			f.rmsNorm(3, 64, "none", func() float32 { return 1e8 * f.normal() })
+		}},
+	)
+}
+
+func (f *fixture) rmsNorm(N, D int, mode string, next func() float32) {
+	x, weight := f.inOf(N, D, next), f.in(1, D)
+	out, rstd := f.out(N, D), f.kept(N, 1)
+	f.RMSNorm(out, rstd, x, weight, 1e-5)
+	f.result("out", out)
+	f.result("rstd", rstd)
+
+	dx, add := f.withAdd(mode, N, D)
+	dWeight := f.grad(1, D)
+	f.RMSNormBackward(dx, dWeight, f.in(N, D), x, weight, rstd, add)
+	f.resultNear("dx", dx, 1e-6) // with D = 1 it cancels
+	f.result("dWeight", dWeight)
+}
