@@ -1,0 +1,121 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math"
+
+	"athanor/gpu"
+)
+
+// A Reader computes log-probabilities without gradients: *llm.Model is one.
+type Reader interface {
+	Forward(s *gpu.Stream) error
+	LogProbs(logp, lse []float64, s *gpu.Stream, temperature float64) error
+}
+
+// A Document is held-out text as a model reads it.
+type Document struct {
+	IDs   []int32 // the first is given (the beginning-of-text token); each of the others is predicted
+	Bytes int     // of text that the predicted tokens stand for
+}
+
+// A Score is how well a model predicts documents.
+type Score struct {
+	Nats      float64 // Σ −log p of the predicted tokens
+	Tokens    int64   // predicted
+	Bytes     int64
+	Documents int64
+}
+
+// Loss is the mean cross-entropy per predicted token in nats.
+func (s Score) Loss() float64 { return s.Nats / float64(s.Tokens) }
+
+// BitsPerByte is the cross-entropy per byte of text in bits. It does not depend on the tokenizer, and a compressor's
+// output over its input, times eight, is the same figure.
+func (s Score) BitsPerByte() float64 { return s.Nats / math.Ln2 / float64(s.Bytes) }
+
+// Add adds the score of other documents.
+func (s *Score) Add(o Score) {
+	s.Nats += o.Nats
+	s.Tokens += o.Tokens
+	s.Bytes += o.Bytes
+	s.Documents += o.Documents
+}
+
+func bitsPerByte(loss, bytesPerToken float64) float64 { return loss / math.Ln2 / bytesPerToken }
+
+// A Scorer reads held-out documents in pieces of at most Context tokens: the first token of a piece is predicted by the
+// piece before, everything earlier is forgotten.
+type Scorer struct {
+	Model   Reader
+	Context int
+	Micro   int // most tokens of one forward pass, at least Context
+
+	stream gpu.Stream
+	logp   []float64
+}
+
+// Score reads all documents, in order. It stops with ctx's error when ctx ends.
+func (s *Scorer) Score(ctx context.Context, documents iter.Seq2[Document, error]) (Score, error) {
+	var total Score
+	s.stream.Reset()
+	for d, err := range documents {
+		if err != nil {
+			return total, err
+		}
+		if len(d.IDs) < 2 {
+			continue // nothing to predict
+		}
+		total.Documents++
+		total.Bytes += int64(d.Bytes)
+		if err := s.document(ctx, d.IDs, &total); err != nil {
+			return total, err
+		}
+	}
+	return total, s.flush(ctx, &total)
+}
+
+// document appends a document, piece by piece, and runs the model whenever the stream is full.
+func (s *Scorer) document(ctx context.Context, ids []int32, total *Score) error {
+	for from := 0; from < len(ids)-1; from += s.Context {
+		to := min(from+s.Context, len(ids)-1) // the last token predicts nothing
+		if s.stream.Len()+to-from > s.Micro {
+			if err := s.flush(ctx, total); err != nil {
+				return err
+			}
+		}
+		s.stream.Append(ids[from:to], ids[from+1:to+1], 0)
+	}
+	return nil
+}
+
+func (s *Scorer) flush(ctx context.Context, total *Score) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	n := s.stream.Len()
+	if n == 0 {
+		return nil
+	}
+	if cap(s.logp) < n {
+		s.logp = make([]float64, max(n, s.Micro))
+	}
+	if err := s.Model.Forward(&s.stream); err != nil {
+		return err
+	}
+	logp := s.logp[:n]
+	if err := s.Model.LogProbs(logp, nil, &s.stream, 1); err != nil {
+		return err
+	}
+	for _, l := range logp {
+		total.Nats -= l
+	}
+	if !finite(total.Nats) {
+		return fmt.Errorf("the held-out loss is %v: the model's weights are no longer finite", total.Nats)
+	}
+	total.Tokens += int64(n)
+	s.stream.Reset()
+	return nil
+}

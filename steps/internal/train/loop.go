@@ -1,0 +1,186 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"athanor/gpu"
+	"athanor/steps"
+)
+
+// A Loop trains a model from the first token to the last, through any number of interruptions: the weights at the end
+// do not depend on where it was stopped.
+type Loop struct {
+	Device    gpu.Device
+	Model     Model
+	Source    Source
+	Objective Objective
+	AdamW     AdamW
+	Schedule  Schedule
+	Batches   Batches
+	Micro     int // most tokens of a micro-batch
+
+	CheckpointEvery time.Duration // at least so long between two; 0: after every step
+	FLOPsPerToken   float64       // forward and backward, for the progress report
+	BytesPerToken   float64       // of text, for bits per byte; 0: not known
+
+	Observer     Observer // may be nil
+	ObserveEvery int64    // tokens between two observations; there is one at the end in any case
+
+	trainer *Trainer
+	state   state
+	clock   clock
+}
+
+// An Observer looks at the model from time to time: held-out loss, samples.
+type Observer interface {
+	// Observe returns figures for the metrics. When ctx ends it returns an error, is as before, and is called again
+	// after the resume.
+	Observe(ctx context.Context, step, tokens int64) (map[string]float64, error)
+	State() ([]byte, error)
+	Restore(state []byte) error
+}
+
+// A Summary is what a run came to.
+type Summary struct {
+	Steps, Tokens int64
+	Loss          float64 // mean training loss over the last tenth of the run
+	Empty         int64   // steps without anything to learn
+}
+
+// ErrNothingToLearn says that no token of the whole run was supervised.
+var ErrNothingToLearn = errors.New("no token of the data has a target: there is nothing to learn from it")
+
+// Run trains, from the last checkpoint if there is one. When ctx ends it saves a checkpoint and returns ctx's error.
+func (l *Loop) Run(ctx context.Context, rt *steps.Runtime) (Summary, error) {
+	if err := errors.Join(l.Schedule.Validate(), l.Batches.Validate()); err != nil {
+		return Summary{}, err
+	}
+	t, err := NewTrainer(l.Device, l.Model, l.Objective, l.AdamW, l.Micro)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer t.Close()
+	l.trainer, l.state = t, state{}
+	resumed, err := rt.Restore(l.load)
+	if err != nil {
+		return Summary{}, err
+	}
+	if resumed {
+		rt.Log("resuming after step %d, at %d of %d tokens", l.state.Step, l.state.Tokens, l.Batches.Total)
+	}
+	l.clock.start(l.state.Tokens)
+	if err := l.steps(ctx, rt); err != nil {
+		return Summary{}, err
+	}
+	if l.state.LateUnit == 0 {
+		return Summary{}, ErrNothingToLearn
+	}
+	return Summary{
+		Steps: l.state.Step, Tokens: l.state.Tokens, Empty: l.state.Step - int64(t.optimizer.updates),
+		Loss: l.state.LateLoss / float64(l.state.LateUnit),
+	}, nil
+}
+
+// steps runs to the last token.
+func (l *Loop) steps(ctx context.Context, rt *steps.Runtime) error {
+	saved, savedStep := time.Now(), l.state.Step
+	for {
+		if l.observationDue() {
+			if err := l.observe(ctx, rt); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+		if l.state.Tokens == l.Batches.Total && !l.observationDue() {
+			return nil
+		}
+		stop := ctx.Err()
+		if l.state.Step > savedStep && (stop != nil || time.Since(saved) >= l.CheckpointEvery) {
+			if err := rt.Checkpoint(l.save); err != nil {
+				return errors.Join(stop, err)
+			}
+			saved, savedStep = time.Now(), l.state.Step
+		}
+		if stop != nil {
+			return stop
+		}
+		if err := l.step(rt); err != nil {
+			return err
+		}
+	}
+}
+
+// step takes one optimizer step.
+func (l *Loop) step(rt *steps.Runtime) error {
+	from := l.state.Tokens
+	size := l.Batches.Size(from)
+	lr := l.Schedule.At(from, from+size)
+	batches, err := l.Source.Next(size)
+	if err != nil {
+		return fmt.Errorf("step %d: %w", l.state.Step+1, err)
+	}
+	r, err := l.trainer.Step(batches, lr)
+	if diverged := (*DivergedError)(nil); errors.As(err, &diverged) {
+		diverged.Step, diverged.LR, diverged.LastLoss = l.state.Step+1, lr, l.state.LastLoss
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("step %d: %w", l.state.Step+1, err)
+	}
+	l.state.Step++
+	l.state.Tokens += size
+	figures := map[string]float64{"tokens": float64(l.state.Tokens), "lr": lr}
+	if r.Units == 0 {
+		rt.Warn("step %d: none of its %d tokens has a target; the weights are as they were", l.state.Step, size)
+	} else {
+		l.learned(r, figures)
+	}
+	rate := l.clock.tick(l.state.Tokens)
+	figures["tokens_per_second"] = rate
+	if err := rt.Metric(l.state.Step, figures); err != nil {
+		return err
+	}
+	if l.clock.report(l.state.Tokens == l.Batches.Total) {
+		rt.Progress(steps.Event{
+			Done: float64(l.state.Tokens), Total: float64(l.Batches.Total), Unit: "tokens", Rate: rate, Step: l.state.Step,
+			FLOPs:   l.FLOPsPerToken * float64(l.state.Tokens-l.clock.first),
+			Metrics: map[string]float64{"loss": l.state.LastLoss, "lr": lr},
+		})
+	}
+	return nil
+}
+
+// learned records a step that updated the weights.
+func (l *Loop) learned(r Result, figures map[string]float64) {
+	l.state.LastLoss = r.Loss
+	if 10*l.state.Tokens > 9*l.Batches.Total {
+		l.state.LateLoss += r.Loss * float64(r.Units)
+		l.state.LateUnit += int64(r.Units)
+	}
+	figures["loss"], figures["grad_norm"] = r.Loss, r.GradNorm
+	if l.BytesPerToken > 0 {
+		figures["bits_per_byte"] = bitsPerByte(r.Loss, l.BytesPerToken)
+	}
+}
+
+func (l *Loop) observationDue() bool {
+	if l.Observer == nil || l.state.Observed == l.state.Tokens {
+		return false
+	}
+	if l.state.Tokens == l.Batches.Total {
+		return true
+	}
+	return l.ObserveEvery > 0 && l.state.Tokens/l.ObserveEvery > l.state.Observed/l.ObserveEvery
+}
+
+func (l *Loop) observe(ctx context.Context, rt *steps.Runtime) error {
+	figures, err := l.Observer.Observe(ctx, l.state.Step, l.state.Tokens)
+	if err != nil {
+		return err
+	}
+	l.state.Observed = l.state.Tokens
+	l.clock.skip()
+	return rt.Metric(l.state.Step, figures)
+}

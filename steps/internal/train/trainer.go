@@ -1,0 +1,145 @@
+package train
+
+import (
+	"fmt"
+	"math"
+
+	"athanor/gpu"
+	"athanor/steps/internal/llm"
+)
+
+// A Model is what is trained: *llm.Model is one.
+type Model interface {
+	// Training reserves gradients, zeroed, and memory for streams of up to maxTokens tokens.
+	Training(maxTokens int) error
+	Params() []*llm.Param
+	ZeroGrad()
+	Forward(s *gpu.Stream) error
+	// LogProbs reads the head after Forward of the same stream.
+	LogProbs(logp, lse []float64, s *gpu.Stream, temperature float64) error
+	// Backward adds to the gradients after LogProbs of the same stream.
+	Backward(s *gpu.Stream, temperature float64, dLogp, dLSE []float64) error
+}
+
+// A Trainer takes optimizer steps.
+type Trainer struct {
+	Temperature float64 // that divides the logits; 1 but for rollouts that were sampled with another
+
+	model     Model
+	objective Objective
+	optimizer *optimizer
+	head      Head
+}
+
+// NewTrainer prepares a model for micro-batches of at most micro tokens and allocates the optimizer's moments.
+func NewTrainer(dev gpu.Device, m Model, o Objective, config AdamW, micro int) (*Trainer, error) {
+	if err := m.Training(micro); err != nil {
+		return nil, err
+	}
+	opt, err := newOptimizer(dev, m.Params(), config)
+	if err != nil {
+		return nil, err
+	}
+	return &Trainer{Temperature: 1, model: m, objective: o, optimizer: opt}, nil
+}
+
+// Close frees the optimizer's moments.
+func (t *Trainer) Close() { t.optimizer.close() }
+
+// A Result is what one optimizer step came to.
+type Result struct {
+	Loss     float64 // mean per unit, before the update; undefined without units
+	Units    int     // of the whole batch; 0: there was nothing to learn and the weights are as they were
+	GradNorm float64 // before clipping
+}
+
+// A DivergedError says that the loss or the gradient is no finite number. The weights are as before the step.
+type DivergedError struct {
+	Loss, GradNorm float64 // GradNorm is 0 if the loss was to blame
+
+	// Set by a Loop.
+	Step     int64   // counted from 1
+	LR       float64 // of that step
+	LastLoss float64 // of the last step that was well; 0 if there was none
+}
+
+func (e *DivergedError) Error() string {
+	what := fmt.Sprintf("the loss is %v", e.Loss)
+	if finite(e.Loss) {
+		what = fmt.Sprintf("the norm of the gradient is %v at a loss of %.4f", e.GradNorm, e.Loss)
+	}
+	if e.Step == 0 {
+		return what
+	}
+	before := "the last good loss was " + fmt.Sprintf("%.4f", e.LastLoss)
+	if e.LastLoss == 0 {
+		before = "no step before it was good"
+	}
+	return fmt.Sprintf("training diverged at step %d: %s; %s; the learning rate was %.3g", e.Step, what, before, e.LR)
+}
+
+// Step runs the micro-batches of one optimizer step and updates the weights. Each micro-batch counts by its share of
+// the units of all. One without units is left out: it would cost time and change nothing.
+func (t *Trainer) Step(batches []*Batch, lr float64) (Result, error) {
+	var r Result
+	for _, b := range batches {
+		r.Units += t.objective.Units(b)
+	}
+	if r.Units == 0 {
+		return r, nil
+	}
+	t.model.ZeroGrad()
+	for _, b := range batches {
+		if t.objective.Units(b) == 0 {
+			continue
+		}
+		loss, err := t.accumulate(b, 1/float64(r.Units))
+		if err != nil {
+			return r, err
+		}
+		r.Loss += loss
+	}
+	r.Loss /= float64(r.Units)
+	norm, err := t.optimizer.norm()
+	if err != nil {
+		return r, err
+	}
+	if r.GradNorm = norm; !finite(norm) {
+		return r, &DivergedError{Loss: r.Loss, GradNorm: norm}
+	}
+	t.optimizer.update(lr, norm)
+	return r, nil
+}
+
+// accumulate adds the gradient of scale times the loss of one micro-batch and returns that loss, summed over its units.
+func (t *Trainer) accumulate(b *Batch, scale float64) (float64, error) {
+	h := t.head.resize(b.Stream.Len())
+	if err := t.model.Forward(&b.Stream); err != nil {
+		return 0, err
+	}
+	if err := t.model.LogProbs(h.Logp, h.LSE, &b.Stream, t.Temperature); err != nil {
+		return 0, err
+	}
+	loss := t.objective.Loss(b, h)
+	if !finite(loss) {
+		return 0, &DivergedError{Loss: loss}
+	}
+	for i := range h.DLogp {
+		h.DLogp[i] *= scale
+		h.DLSE[i] *= scale
+	}
+	return loss, t.model.Backward(&b.Stream, t.Temperature, h.DLogp, h.DLSE)
+}
+
+// resize returns a head for n tokens on h's memory, derivatives zero.
+func (h *Head) resize(n int) *Head {
+	if cap(h.Logp) < n {
+		*h = Head{make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)}
+	}
+	h.Logp, h.LSE, h.DLogp, h.DLSE = h.Logp[:n], h.LSE[:n], h.DLogp[:n], h.DLSE[:n]
+	clear(h.DLogp)
+	clear(h.DLSE)
+	return h
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
