@@ -1,6 +1,7 @@
 package gputest
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -34,7 +35,7 @@ func (s *suite) laterTokens(t *testing.T) {
 func (s *suite) unmoved(t *testing.T, lengths []int, from, to int, same func(name string, token int) bool) {
 	const H, G, E = 4, 2, 32
 	for _, v := range s.variants() {
-		t.Run(v.String(), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d:%d,%v", from, to, v), func(t *testing.T) {
 			var runs [2][]result
 			N := 0
 			for i := range runs {
