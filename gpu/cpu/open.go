@@ -1,13 +1,78 @@
-// Package cpu runs the operators of package gpu on the processor.
 package cpu
 
 import (
-	"errors"
+	"fmt"
+	"os"
+	"runtime"
 
 	"athanor/gpu"
+	"athanor/gpu/cpu/internal/simd"
 )
 
-// Open returns the CPU as a device with the given number of worker threads; 0 means one per core.
+// A device is the processor. Each operator that runs in phases has its parameters in a field of its own.
+type device struct {
+	kernels *simd.Kernels
+	pool    *pool
+	workers []worker
+	memory  memory
+
+	gemm     gemm
+	embed    embed
+	norm     norm
+	rope     rope
+	swiglu   swiglu
+	attend   attention
+	attendBP attentionBackward
+	head     lmHead
+	adamw    adamW
+	squares  sumSquares
+	decode   decode
+}
+
+// A worker is what one goroutine of the pool has to itself.
+type worker struct {
+	a, edge   []float32 // gemm: packed rows of A, and a tile that overhangs C
+	rows      []float32 // lmHead: rows of x or dx
+	scores    []float32 // attention: a block of scores
+	q, o      []float32 // attention: packed queries, and sums of values
+	col       []float32 // attention: numbers per query
+	gradients attentionScratch
+	_         [64]byte // workers do not share cache lines
+}
+
+// Open returns the CPU as a device with the given number of worker threads; 0 means one per core. It fails if
+// ATHANOR_CPU asks for instructions that this processor lacks.
 func Open(threads int) (gpu.Device, error) {
-	return nil, errors.New("cpu: under construction")
+	if threads < 0 {
+		return nil, fmt.Errorf("cpu: %d threads: give a positive number, or 0 for one per core", threads)
+	}
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	kernels, err := simd.Select(os.Getenv("ATHANOR_CPU"))
+	if err != nil {
+		return nil, fmt.Errorf("cpu: ATHANOR_CPU: %w", err)
+	}
+	d := &device{kernels: kernels, pool: newPool(threads), workers: make([]worker, threads)}
+	d.memory.limit = totalMemory()
+	d.gemm.device, d.embed.device, d.norm.device, d.rope.device, d.swiglu.device = d, d, d, d, d
+	d.attend.device, d.attendBP.device, d.head.device, d.adamw.device, d.squares.device = d, d, d, d, d
+	d.decode.device = d
+	return d, nil
+}
+
+// Info describes the processor and the code path chosen.
+func (d *device) Info() gpu.Info {
+	return gpu.Info{
+		Kind:    "cpu",
+		Name:    fmt.Sprintf("%s (%s)", processorName(), d.kernels.Name),
+		Threads: len(d.workers),
+		Memory:  d.memory.limit,
+	}
+}
+
+// Close ends the workers. The device must not be used afterwards.
+func (d *device) Close() error {
+	d.pool.close()
+	return nil
 }

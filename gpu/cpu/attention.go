@@ -1,0 +1,185 @@
+package cpu
+
+import (
+	"math"
+	"slices"
+
+	"athanor/gpu"
+)
+
+// keyBlock is how many keys a tile of attention scores before it sums their values: a multiple of every MR.
+const keyBlock = 504
+
+// attention is causal attention within segments, with scores block by block (arXiv 2307.08691).
+//
+// Everything is computed transposed, a block of scores being [keys][NR queries]: this is just the packed form in which
+// scores enter the product with the values, and the softmax becomes the same operation on whole rows. A tile is NR
+// queries of one head; keys and values are packed once for all tiles. K is packed as an operand A of keys×E, Vᵀ as one
+// of E×keys.
+type attention struct {
+	device        *device
+	out, lse      []float32
+	q, k, v       []float32
+	heads, groups int // H and G
+	size          int // E
+	scale         float32
+	queries, keys []span
+	packedK       []float32 // [segment][G][keys×E]
+	packedV       []float32
+	bufferK, bufV []float32
+}
+
+// A span is a run of tokens [from, to) of the segment [start, end).
+type span struct{ start, end, from, to int }
+
+type attendPackPhase struct{ *attention }
+type attendPhase struct{ *attention }
+
+// Attention sets out and lse.
+func (d *device) Attention(out, lse, q, k, v gpu.Tensor, headSize int, s *gpu.Stream) {
+	const op = "Attention"
+	checkStream(op, s, q.Rows)
+	a := &d.attend
+	a.heads, a.groups = headCounts(op, q.Cols, k.Cols, headSize)
+	a.size, a.scale = headSize, float32(1/math.Sqrt(float64(headSize)))
+	n := q.Rows
+	a.q, a.out = view(op, "q", q, n, -1), view(op, "out", out, n, q.Cols)
+	a.k, a.v = view(op, "k", k, n, -1), view(op, "v", v, n, k.Cols)
+	a.lse = view(op, "lse", lse, n, a.heads)
+
+	a.packedK, a.packedV = grow(&a.bufferK, len(a.k)), grow(&a.bufV, len(a.v))
+	a.keys = appendSpans(a.keys[:0], s, keyBlock)
+	a.queries = appendSpans(a.queries[:0], s, d.kernels.NR)
+	d.pool.run(len(a.keys)*a.groups, attendPackPhase{a})
+	d.pool.run(len(a.queries)*a.heads, attendPhase{a})
+}
+
+// appendSpans cuts each segment into spans of at most size tokens.
+func appendSpans(spans []span, s *gpu.Stream, size int) []span {
+	for i := range s.Segments() {
+		start, end := int(s.Starts[i]), int(s.Starts[i+1])
+		for from := start; from < end; from += size {
+			spans = append(spans, span{start, end, from, min(end, from+size)})
+		}
+	}
+	return spans
+}
+
+// packedAt is where the packed keys, and values, of group g of a segment begin.
+func (a *attention) packedAt(s span, g int) int {
+	return (s.start*a.groups + g*(s.end-s.start)) * a.size
+}
+
+// tile packs the keys and values of one span and group.
+func (a attendPackPhase) tile(i, _ int) {
+	d := a.device
+	s, g := a.keys[i/a.groups], i%a.groups
+	width := a.groups * a.size
+	at := a.packedAt(s, g)
+	n, first := s.end-s.start, s.from-s.start
+	packRows(d, a.packedK[at+first*a.size:], a.k[s.from*width+g*a.size:], width, s.to-s.from, a.size)
+	for e := 0; e < a.size; e += d.kernels.MR {
+		mr := min(d.kernels.MR, a.size-e)
+		values := operand{a.v[s.from*width+g*a.size:], width, true}
+		d.packA(a.packedV[at+e*n+first*mr:], values, e, mr, 0, s.to-s.from)
+	}
+}
+
+// packRows packs rows×depth of a matrix as an operand A: panels of MR rows, and one of what is left.
+func packRows(d *device, dst, src []float32, ld, rows, depth int) {
+	for i := 0; i < rows; i += d.kernels.MR {
+		d.packA(dst[i*depth:], operand{src, ld, false}, i, min(d.kernels.MR, rows-i), 0, depth)
+	}
+}
+
+// tile attends from NR queries of one head.
+func (a attendPhase) tile(i, w int) {
+	d := a.device
+	nr := d.kernels.NR
+	s, h := a.queries[len(a.queries)-1-i/a.heads], i%a.heads // the longest first
+	worker := &d.workers[w]
+	cols := grow(&worker.col, 3*nr)
+	top, sum, fade := cols[:nr], cols[nr:2*nr], cols[2*nr:]
+	for c := range top {
+		top[c], sum[c] = float32(math.Inf(-1)), 0
+	}
+	q, o := grow(&worker.q, a.size*nr), grow(&worker.o, a.size*nr)
+	width := a.heads * a.size
+	queries := operand{a.q[s.from*width+h*a.size:], width, true}
+	d.packB(q, queries, 0, a.size, 0, s.to-s.from)
+
+	at := a.packedAt(s, h*a.groups/a.heads)
+	for key := s.start; key < s.to; key += keyBlock {
+		n := min(keyBlock, s.to-key)
+		scores := a.score(grow(&worker.scores, keyBlock*nr), at, s, key, n, q)
+		copy(fade, top)
+		d.kernels.ColumnMax(top, scores, a.scale)
+		for c := range fade {
+			fade[c] = float32(math.Exp(float64(fade[c] - top[c])))
+			sum[c] *= fade[c]
+		}
+		d.kernels.ColumnExp(scores, a.scale, top, sum)
+		var init []float32
+		if key > s.start {
+			d.kernels.ColumnScale(o, fade)
+			init = o
+		}
+		a.addValues(o, init, at, s, key, n, scores)
+	}
+
+	for c := range s.to - s.from {
+		a.lse[(s.from+c)*a.heads+h] = top[c] + float32(math.Log(float64(sum[c])))
+	}
+	for c := range sum {
+		sum[c] = 1 / sum[c]
+	}
+	d.kernels.ColumnScale(o, sum)
+	d.kernels.Transpose(a.out[s.from*width+h*a.size:], width, o, nr, a.size, s.to-s.from)
+}
+
+// score computes the scores of n keys from key on, and masks those that come after their query.
+func (a *attention) score(scores []float32, at int, s span, key, n int, q []float32) []float32 {
+	k := a.device.kernels
+	for i := 0; i < n; i += k.MR {
+		// A panel may go on beyond s.to, where it holds keys that no query here may see.
+		row := key - s.start + i
+		mr := min(k.MR, s.end-s.start-row)
+		k.Gemm(mr, a.size, a.packedK[at+row*a.size:], q, scores[i*k.NR:], k.NR, nil, 0)
+	}
+	maskAfter(scores, k.NR, key, n, s.from)
+	return scores[:n*k.NR]
+}
+
+// maskAfter sets the scores of keys [key, key+n) that come after their query to −∞. The first column is query from.
+func maskAfter(scores []float32, nr, key, n, from int) {
+	never := float32(math.Inf(-1))
+	for j := max(key, from+1); j < key+n; j++ {
+		row := scores[(j-key)*nr:][:min(nr, j-from)]
+		for c := range row {
+			row[c] = never
+		}
+	}
+}
+
+// addValues sets o = init + Vᵀ·p for n keys from key on.
+func (a *attention) addValues(o, init []float32, at int, s span, key, n int, p []float32) {
+	k := a.device.kernels
+	for e := 0; e < a.size; e += k.MR {
+		mr := min(k.MR, a.size-e)
+		from := init
+		if init != nil {
+			from = init[e*k.NR:]
+		}
+		v := a.packedV[at+e*(s.end-s.start)+(key-s.start)*mr:]
+		k.Gemm(mr, n, v, p, o[e*k.NR:], k.NR, from, k.NR)
+	}
+}
+
+// longest is the most blocks of any segment.
+func longest(spans []span, size int) int {
+	if len(spans) == 0 {
+		return 0
+	}
+	s := slices.MaxFunc(spans, func(a, b span) int { return (a.end - a.start) - (b.end - b.start) })
+	return ceilDiv(s.end-s.start, size)
+}

@@ -1,0 +1,23 @@
+// Package cpu runs the operators of package gpu on the processor, in float32.
+//
+// Start at [Open]. One file holds one family of operators, forward beside backward; the inner loops are in
+// internal/simd, once in plain Go and once in assembly for each instruction set. Open picks the best set that the
+// processor can run; the environment variable ATHANOR_CPU forces one of portable, avx2 and avx512.
+//
+// # Partition
+//
+// An operator is one or more phases. A phase is a fixed number of tiles, which follows from the shapes alone; the
+// workers of a [pool] take tiles as they become free, and the next phase begins when all are done. A tile writes only
+// what is its own. Where tiles contribute to one sum, each leaves a partial sum and these are added in order. So the
+// bits of a result depend neither on the number of workers nor on their timing.
+//
+// The parameters of a running operator are the fields of a struct that is part of the device, and every buffer is kept
+// for the next call: after the first step of a training, a step allocates nothing.
+//
+// # Matrix products
+//
+// Every product goes through gemm: B is packed, by all workers, into panels of NR columns, and is then shared; a tile
+// of C packs its rows of A into panels of MR rows, KC deep, and runs the micro-kernel on each pair of panels.
+// Attention and the language-model head use the same panels and micro-kernels with their own loops around them, so
+// that scores and logits live in a worker's cache and never in memory as a whole.
+package cpu

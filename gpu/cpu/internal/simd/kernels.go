@@ -1,0 +1,106 @@
+// Package simd holds the inner loops of the CPU device: a [Kernels] for each instruction set, all with the same
+// functions and the same meaning. It knows nothing of tensors, threads or models: gpu/cpu cuts the work into tiles,
+// packs panels and calls these.
+//
+// The portable set is plain Go and serves two ends: it runs everywhere, and the others are tested against it. The sets
+// avx2 and avx512 are assembly written by the generator in the folder gen; run go generate here after changing it.
+// Another processor family gets its own file beside kernels_amd64.go and its own emitter in gen.
+//
+// Start at [Select]. Unless a function says otherwise its slices have equal lengths, and no alignment is asked for.
+package simd
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kernels is one set of inner loops.
+type Kernels struct {
+	Name string // "portable", "avx2" or "avx512"
+
+	// MR and NR are the most rows and the exact number of columns that Gemm computes at once.
+	MR, NR int
+
+	// Gemm computes one register tile c = init + a·b of mr ≤ MR rows and NR columns. a is a packed panel [kc][mr], b a
+	// packed panel [kc][NR]; rows of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
+	Gemm func(mr, kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+	// Transpose sets dst[j·ldd+i] = src[i·lds+j] for i < rows, j < cols.
+	Transpose func(dst []float32, ldd int, src []float32, lds, rows, cols int)
+	// CopyRows sets dst[i·ldd+j] = src[i·lds+j] for i < rows, j < cols.
+	CopyRows func(dst []float32, ldd int, src []float32, lds, rows, cols int)
+
+	// Dot returns Σ x·y.
+	Dot func(x, y []float32) float32
+	// DotRows sets out[i] = Σ_j x[j]·w[i·ldw+j] for every i < len(out).
+	DotRows func(out, x, w []float32, ldw int)
+	// AddRows adds Σ_i p[i]·v[i·ldv+j] to out[j].
+	AddRows func(out, p, v []float32, ldv int)
+	// Add adds x to out.
+	Add func(out, x []float32)
+	// Scale multiplies x by s.
+	Scale func(x []float32, s float32)
+	// Max returns the largest of x, which is not empty.
+	Max func(x []float32) float32
+
+	// ScaleMul sets out = x·w·s (the forward of RMSNorm).
+	ScaleMul func(out, x, w []float32, s float32)
+	// NormBackward adds dy·x·rstd to dw and sets dx = add + rstd·(dy·w − x·c). add may be nil, or dx.
+	NormBackward func(dx, dw, dy, x, w, add []float32, rstd, c float32)
+	// Dot3 returns Σ x·y·z.
+	Dot3 func(x, y, z []float32) float32
+	// Rotate turns the pairs (a[i], b[i]) by the angles whose cosines and sines are given.
+	Rotate func(a, b, cos, sin []float32)
+	// SwiGLU sets out = gate·σ(gate)·up.
+	SwiGLU func(out, gate, up []float32)
+	// SwiGLUBackward sets both gradients; dGate may be gate and dUp may be up.
+	SwiGLUBackward func(dGate, dUp, dOut, gate, up []float32)
+	// ExpSum sets x = exp(x·scale − shift) and returns the sum in float64, exact to about 1e-7 for any length.
+	ExpSum func(x []float32, scale, shift float32) float64
+	// AdamW updates the weights w and the moments m and v from the gradient g.
+	AdamW func(w, g, m, v []float32, p *AdamW)
+
+	// The softmax of attention runs down the columns of blocks [rows][NR]: a row is a key, a column a query.
+
+	// ColumnMax sets m[c] = max(m[c], scale·max_r s[r][c]) for scale > 0.
+	ColumnMax func(m, s []float32, scale float32)
+	// ColumnExp sets s = exp(s·scale − m[c]) and adds each column's sum to sum.
+	ColumnExp func(s []float32, scale float32, m, sum []float32)
+	// ColumnScale multiplies column c of s by f[c].
+	ColumnScale func(s, f []float32)
+	// ScoreBackward turns scores and the gradient of the probabilities into the probabilities p = exp(s·scale − lse[c])
+	// in s, and the gradient of the scores p·(dp − delta[c])·scale in dp.
+	ScoreBackward func(s, dp []float32, scale float32, lse, delta []float32)
+}
+
+// AdamW holds what is the same for every element of an AdamW step.
+type AdamW struct {
+	GradScale  float32 // multiplies the gradient first
+	Beta1      float32
+	Beta1Rest  float32 // 1 − β1
+	Beta2      float32
+	Beta2Rest  float32 // 1 − β2
+	StepSize   float32 // learning rate over 1 − β1^t
+	InvBias2   float32 // 1/√(1 − β2^t)
+	Eps        float32
+	WeightKeep float32 // 1 − learning rate·decay
+}
+
+// Select returns the set called name, or the best one for this processor if name is empty. A name that this processor
+// cannot run is an error that lists those it can.
+func Select(name string) (*Kernels, error) {
+	sets := available()
+	if name == "" {
+		return sets[0], nil
+	}
+	var names []string
+	for _, k := range sets {
+		if k.Name == name {
+			return k, nil
+		}
+		names = append(names, k.Name)
+	}
+	return nil, fmt.Errorf("no CPU code path %q on this machine: choose one of %s", name, strings.Join(names, ", "))
+}
+
+// Available returns every set that this processor can run, the best first.
+func Available() []*Kernels { return available() }

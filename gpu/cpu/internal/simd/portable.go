@@ -1,0 +1,15 @@
+package simd
+
+// portable is the set in plain Go.
+var portable = Kernels{
+	Name: "portable", MR: 4, NR: 8,
+
+	Gemm: gemmPortable, Transpose: transposePortable, CopyRows: copyRowsPortable,
+	Dot: dotPortable, DotRows: dotRowsPortable, AddRows: addRowsPortable,
+	Add: addPortable, Scale: scalePortable, Max: maxPortable,
+	ScaleMul: scaleMulPortable, NormBackward: normBackwardPortable, Dot3: dot3Portable,
+	Rotate: rotatePortable, SwiGLU: swigluPortable, SwiGLUBackward: swigluBackwardPortable,
+	ExpSum: expSumPortable, AdamW: adamWPortable,
+	ColumnMax: columnMaxPortable, ColumnExp: columnExpPortable, ColumnScale: columnScalePortable,
+	ScoreBackward: scoreBackwardPortable,
+}

@@ -1,0 +1,74 @@
+package simd
+
+const portableNR = 8
+
+// gemmPortable keeps a block of 2×4 of the tile in registers at a time, and 1×4 for an odd last row.
+func gemmPortable(mr, kc int, a, b, c []float32, ldc int, init []float32, ldi int) {
+	var sum [2][4]float32
+	for i := 0; i < mr; i += 2 {
+		rows := min(2, mr-i)
+		for j := 0; j < portableNR; j += 4 {
+			if rows == 2 {
+				sum = portable2x4(mr, kc, a[i:], b[j:])
+			} else {
+				sum[0] = portable1x4(mr, kc, a[i:], b[j:])
+			}
+			for r := range rows {
+				out := c[(i+r)*ldc+j:][:4]
+				if init == nil {
+					copy(out, sum[r][:])
+					continue
+				}
+				from := init[(i+r)*ldi+j:][:4]
+				for x, s := range sum[r] {
+					out[x] = from[x] + s
+				}
+			}
+		}
+	}
+}
+
+func portable2x4(mr, kc int, a, b []float32) [2][4]float32 {
+	var p0, p1, p2, p3, q0, q1, q2, q3 float32
+	for k := range kc {
+		x := a[k*mr:][:2]
+		y := b[k*portableNR:][:4]
+		p, q := x[0], x[1]
+		p0 += p * y[0]
+		p1 += p * y[1]
+		p2 += p * y[2]
+		p3 += p * y[3]
+		q0 += q * y[0]
+		q1 += q * y[1]
+		q2 += q * y[2]
+		q3 += q * y[3]
+	}
+	return [2][4]float32{{p0, p1, p2, p3}, {q0, q1, q2, q3}}
+}
+
+func portable1x4(mr, kc int, a, b []float32) [4]float32 {
+	var p0, p1, p2, p3 float32
+	for k := range kc {
+		p := a[k*mr]
+		y := b[k*portableNR:][:4]
+		p0 += p * y[0]
+		p1 += p * y[1]
+		p2 += p * y[2]
+		p3 += p * y[3]
+	}
+	return [4]float32{p0, p1, p2, p3}
+}
+
+func transposePortable(dst []float32, ldd int, src []float32, lds, rows, cols int) {
+	for i := range rows {
+		for j, x := range src[i*lds:][:cols] {
+			dst[j*ldd+i] = x
+		}
+	}
+}
+
+func copyRowsPortable(dst []float32, ldd int, src []float32, lds, rows, cols int) {
+	for i := range rows {
+		copy(dst[i*ldd:][:cols], src[i*lds:])
+	}
+}

@@ -1,0 +1,87 @@
+package cpu
+
+import "athanor/gpu"
+
+// fewRows is how many rows of x Linear multiplies row by row: then reading w bounds the speed, and packing it would
+// only read it twice.
+const fewRows = 8
+
+// Linear sets y = add + x·wᵀ.
+func (d *device) Linear(y, x, w, add gpu.Tensor) {
+	const op = "Linear"
+	n, i, o := x.Rows, x.Cols, w.Rows
+	g := &d.gemm
+	g.c = view(op, "y", y, n, o)
+	g.add = optional(op, "add", add, n, o)
+	g.ldc, g.m, g.n, g.k = o, n, o, i
+	g.a = operand{view(op, "x", x, n, i), i, false}
+	g.b = operand{view(op, "w", w, o, i), i, true}
+	if n <= fewRows {
+		g.runRows()
+		return
+	}
+	g.run()
+}
+
+// LinearBackwardInput sets dx = add + dy·w.
+func (d *device) LinearBackwardInput(dx, dy, w, add gpu.Tensor) {
+	const op = "LinearBackwardInput"
+	n, i, o := dx.Rows, dx.Cols, w.Rows
+	g := &d.gemm
+	g.c = view(op, "dx", dx, n, i)
+	g.add = optional(op, "add", add, n, i)
+	g.ldc, g.m, g.n, g.k = i, n, i, o
+	g.a = operand{view(op, "dy", dy, n, o), o, false}
+	g.b = operand{view(op, "w", w, o, i), i, false}
+	g.run()
+}
+
+// LinearBackwardWeight adds dyᵀ·x to dw.
+func (d *device) LinearBackwardWeight(dw, dy, x gpu.Tensor) {
+	const op = "LinearBackwardWeight"
+	n, i, o := x.Rows, x.Cols, dw.Rows
+	g := &d.gemm
+	g.c = view(op, "dw", dw, o, i)
+	g.add = g.c
+	g.ldc, g.m, g.n, g.k = i, o, i, n
+	g.a = operand{view(op, "dy", dy, n, o), o, true}
+	g.b = operand{view(op, "x", x, n, i), i, false}
+	g.run()
+}
+
+// rowsPhase computes a few rows of C, each tile some of its columns, reading B where it is.
+type rowsPhase struct{ *gemm }
+
+// runRows computes a product of few rows, whose B is transposed.
+func (g *gemm) runRows() {
+	tiles := ceilDiv(g.n, g.rowsTile())
+	if g.m*g.n*g.k < 1<<16 {
+		g.cols = g.n // too little to share
+		tiles = min(1, tiles)
+	} else {
+		g.cols = g.rowsTile()
+	}
+	g.device.pool.run(tiles, rowsPhase{g})
+	g.c, g.add, g.a, g.b = nil, nil, operand{}, operand{}
+}
+
+// rowsTile is how many rows of B make 64 KiB.
+func (g *gemm) rowsTile() int { return max(16, 1<<14/max(1, g.k)) &^ 3 }
+
+func (g rowsPhase) tile(i, w int) {
+	// A few rows of B at a time stay in the first-level cache for all rows of A.
+	const block = 4
+	k := g.device.kernels
+	sums := grow(&g.device.workers[w].edge, block)
+	for c := i * g.cols; c < min(g.n, (i+1)*g.cols); c += block {
+		n := min(block, g.n-c)
+		for r := range g.m {
+			k.DotRows(sums[:n], g.a.data[r*g.a.ld:][:g.k], g.b.data[c*g.b.ld:], g.b.ld)
+			out := g.c[r*g.ldc+c:][:n]
+			if g.add != nil {
+				k.Add(sums[:n], g.add[r*g.ldc+c:][:n])
+			}
+			copy(out, sums)
+		}
+	}
+}

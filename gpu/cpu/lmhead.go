@@ -1,0 +1,205 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+
+	"athanor/gpu"
+)
+
+const (
+	// headTile is how many tokens a tile of the language-model head handles: their logits stay in a worker's cache.
+	headTile = 28
+	// headChunk is how many tokens of gradients of logits the backward keeps, to add to dw at once.
+	headChunk = 18 * headTile
+)
+
+// lmHead is the projection to the vocabulary with its softmax. Only tokens with something to learn take part: they are
+// gathered first. The backward computes the logits anew.
+type lmHead struct {
+	device        *device
+	x, w, dx, dw  []float32
+	logp, lse     []float64
+	dLogp, dLSE   []float64
+	width, vocab  int
+	scale         float64 // 1/temperature
+	targets       []int32
+	tokens        []int32 // which tokens take part
+	chunk         []int32 // those of the chunk under way
+	forward       panels  // wᵀ
+	backward      panels  // w
+	forwardBuffer []float32
+	backBuffer    []float32
+	logits        []float32 // [headChunk, V]: their gradients
+	rows          []float32 // [headChunk, D] of x
+}
+
+type headPackPhase struct{ *lmHead }
+type headPhase struct{ *lmHead }
+type headBackwardPhase struct{ *lmHead }
+
+// LMHead computes logp and lse of each token with a target.
+func (d *device) LMHead(logp, lse []float64, x, w gpu.Tensor, s *gpu.Stream, temperature float64) error {
+	const op = "LMHead"
+	p := &d.head
+	p.set(op, x, w, s, temperature)
+	if len(logp) != x.Rows || lse != nil && len(lse) != x.Rows {
+		panic(fmt.Sprintf("cpu: LMHead: %d logp and %d lse for %d tokens", len(logp), len(lse), x.Rows))
+	}
+	p.logp, p.lse = logp, lse
+	clear(logp)
+	clear(lse)
+	p.tokens = p.tokens[:0]
+	for n, t := range s.Targets {
+		if t != gpu.NoTarget {
+			p.tokens = append(p.tokens, int32(n))
+		}
+	}
+	if len(p.tokens) > 0 {
+		p.backward = panels{}
+		p.pack()
+		d.pool.run(ceilDiv(len(p.tokens), headTile), headPhase{p})
+	}
+	p.logp, p.lse = nil, nil
+	return nil
+}
+
+// LMHeadBackward sets dx and adds to dw.
+func (d *device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperature float64, dLogp, dLSE []float64) {
+	const op = "LMHeadBackward"
+	p := &d.head
+	p.set(op, x, w, s, temperature)
+	if len(dLogp) != x.Rows || dLSE != nil && len(dLSE) != x.Rows {
+		panic(fmt.Sprintf("cpu: LMHeadBackward: %d dLogp and %d dLSE for %d tokens", len(dLogp), len(dLSE), x.Rows))
+	}
+	p.dx = view(op, "dx", dx, x.Rows, x.Cols)
+	p.dw = optional(op, "dw", dw, w.Rows, w.Cols)
+	p.dLogp, p.dLSE = dLogp, dLSE
+	clear(p.dx)
+	p.tokens = p.tokens[:0]
+	for n, t := range s.Targets {
+		if t != gpu.NoTarget && (dLogp[n] != 0 || dLSE != nil && dLSE[n] != 0) {
+			p.tokens = append(p.tokens, int32(n))
+		}
+	}
+	if len(p.tokens) > 0 {
+		p.backward = panels{grow(&p.backBuffer, p.vocab*roundUp(p.width, d.kernels.NR)), p.vocab, p.width}
+		p.pack()
+		p.runBackward()
+	}
+	p.dLogp, p.dLSE = nil, nil
+}
+
+func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature float64) {
+	checkStream(op, s, x.Rows)
+	if temperature <= 0 {
+		panic(fmt.Sprintf("cpu: %s: temperature %v", op, temperature))
+	}
+	p.width, p.vocab, p.scale = x.Cols, w.Rows, 1/temperature
+	p.x, p.w = view(op, "x", x, -1, -1), view(op, "w", w, -1, x.Cols)
+	for n, t := range s.Targets {
+		if t != gpu.NoTarget && (t < 0 || int(t) >= w.Rows) {
+			panic(fmt.Sprintf("cpu: %s: token %d has target %d of a vocabulary of %d", op, n, t, w.Rows))
+		}
+	}
+	p.targets = s.Targets
+}
+
+// pack packs w for the logits, and for dx if the backward needs it.
+func (p *lmHead) pack() {
+	nr := p.device.kernels.NR
+	p.forward = panels{grow(&p.forwardBuffer, p.width*roundUp(p.vocab, nr)), p.width, p.vocab}
+	n := ceilDiv(p.vocab, nr)
+	if p.backward.k > 0 {
+		n += ceilDiv(p.width, nr)
+	}
+	p.device.pool.run(n, headPackPhase{p})
+}
+
+func (p headPackPhase) tile(i, _ int) {
+	nr := p.device.kernels.NR
+	b := operand{p.w, p.width, true}
+	to := p.forward
+	if first := ceilDiv(p.vocab, nr); i >= first {
+		i -= first
+		b.transposed, to = false, p.backward
+	}
+	p.device.packB(to.panel(i, nr), b, 0, to.k, i*nr, min(nr, to.n-i*nr))
+}
+
+// tile computes logp and lse of some tokens.
+func (p headPhase) tile(i, w int) {
+	worker := &p.device.workers[w]
+	tokens := p.tokens[i*headTile : min(len(p.tokens), (i+1)*headTile)]
+	x := p.gather(grow(&worker.rows, headTile*p.width), tokens)
+	logits := grow(&worker.scores, headTile*p.vocab)
+	p.device.multiply(worker, logits, nil, p.vocab, operand{x, p.width, false}, 0, len(tokens), 0, p.forward, 0, p.vocab)
+	for j, n := range tokens {
+		row := logits[j*p.vocab:][:p.vocab]
+		target := float64(row[p.targets[n]]) * p.scale
+		shift, sum := p.softmax(row)
+		lse := float64(shift) + math.Log(sum)
+		p.logp[n] = target - lse
+		if p.lse != nil {
+			p.lse[n] = lse
+		}
+	}
+}
+
+// softmax replaces a row of logits by exp(logit/temperature − shift) and returns the shift and their sum.
+func (p *lmHead) softmax(row []float32) (shift float32, sum float64) {
+	shift = p.device.kernels.Max(row) * float32(p.scale)
+	return shift, p.device.kernels.ExpSum(row, float32(p.scale), shift)
+}
+
+// runBackward goes through the tokens in chunks: first the gradients of the logits and dx, then dw.
+func (p *lmHead) runBackward() {
+	logits, rows := grow(&p.logits, headChunk*p.vocab), grow(&p.rows, headChunk*p.width)
+	for from := 0; from < len(p.tokens); from += headChunk {
+		p.chunk = p.tokens[from:min(len(p.tokens), from+headChunk)]
+		p.device.pool.run(ceilDiv(len(p.chunk), headTile), headBackwardPhase{p})
+		if p.dw == nil {
+			continue
+		}
+		g := &p.device.gemm
+		g.c, g.add, g.ldc = p.dw, p.dw, p.width
+		g.m, g.n, g.k = p.vocab, p.width, len(p.chunk)
+		g.a, g.b = operand{logits, p.vocab, true}, operand{rows, p.width, false}
+		g.run()
+	}
+}
+
+// tile computes the gradients of the logits of some tokens, and these tokens' dx.
+func (p headBackwardPhase) tile(i, w int) {
+	d, worker := p.device, &p.device.workers[w]
+	first := i * headTile
+	tokens := p.chunk[first:min(len(p.chunk), first+headTile)]
+	x := p.gather(p.rows[first*p.width:], tokens)
+	logits := p.logits[first*p.vocab:]
+	d.multiply(worker, logits, nil, p.vocab, operand{x, p.width, false}, 0, len(tokens), 0, p.forward, 0, p.vocab)
+	for j, n := range tokens {
+		row := logits[j*p.vocab:][:p.vocab]
+		_, sum := p.softmax(row)
+		c := -p.dLogp[n]
+		if p.dLSE != nil {
+			c += p.dLSE[n]
+		}
+		d.kernels.Scale(row, float32(c*p.scale/sum))
+		row[p.targets[n]] += float32(p.dLogp[n] * p.scale)
+	}
+	dx := grow(&worker.rows, headTile*p.width)
+	d.multiply(worker, dx, nil, p.width, operand{logits, p.vocab, false}, 0, len(tokens), 0, p.backward, 0, p.width)
+	for j, n := range tokens {
+		copy(p.dx[int(n)*p.width:][:p.width], dx[j*p.width:])
+	}
+}
+
+// gather copies the rows of x of some tokens.
+func (p *lmHead) gather(rows []float32, tokens []int32) []float32 {
+	for j, n := range tokens {
+		copy(rows[j*p.width:][:p.width], p.x[int(n)*p.width:])
+	}
+	return rows
+}
+
+func roundUp(a, b int) int { return ceilDiv(a, b) * b }

@@ -1,0 +1,127 @@
+package cpu
+
+import (
+	"fmt"
+	"unsafe"
+
+	"athanor/gpu"
+)
+
+// cacheLine is what allocations are aligned to, in bytes: also the width of the widest vector register.
+const cacheLine = 64
+
+// A buffer is one allocation: what the Mem of a tensor refers to.
+type buffer struct {
+	data []float32
+}
+
+// memory counts what is allocated.
+type memory struct {
+	used, limit int64 // bytes; no limit if 0
+}
+
+// Alloc returns a zeroed tensor that begins at a cache line.
+func (d *device) Alloc(t gpu.DType, rows, cols int) (gpu.Tensor, error) {
+	if rows < 0 || cols < 0 {
+		panic(fmt.Sprintf("cpu: a tensor of %d×%d", rows, cols))
+	}
+	if t != gpu.F32 {
+		return gpu.Tensor{}, fmt.Errorf("cpu: no %v tensors: this device computes in float32 only", t)
+	}
+	size := 4 * int64(rows) * int64(cols)
+	if m := &d.memory; m.limit > 0 && m.used+size > m.limit {
+		return gpu.Tensor{}, fmt.Errorf("cpu: %w: a %d×%d tensor needs %d MiB, %d of %d MiB are in use",
+			gpu.ErrOutOfMemory, rows, cols, size>>20, m.used>>20, m.limit>>20)
+	}
+	d.memory.used += size
+	return gpu.Tensor{Rows: rows, Cols: cols, Type: t, Mem: &buffer{data: alignedFloats(rows * cols)}}, nil
+}
+
+// Free lets the garbage collector have the memory.
+func (d *device) Free(t gpu.Tensor) {
+	b, ok := t.Mem.(*buffer)
+	if !ok || b.data == nil && t.Len() > 0 {
+		panic("cpu: Free of what is not an allocation, or freed before")
+	}
+	d.memory.used -= 4 * int64(len(b.data))
+	b.data = nil
+}
+
+// alignedFloats returns n zeros that begin at a cache line.
+func alignedFloats(n int) []float32 {
+	const perLine = cacheLine / 4
+	all := make([]float32, n+perLine)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(all)))/4) & (perLine - 1)
+	return all[skip:][:n:n]
+}
+
+// grow returns buf with at least n elements, of unknown contents.
+func grow(buf *[]float32, n int) []float32 {
+	if cap(*buf) < n {
+		*buf = alignedFloats(n)
+	}
+	*buf = (*buf)[:cap(*buf)]
+	return (*buf)[:n]
+}
+
+// growInts does the same for indices.
+func growInts(buf *[]int32, n int) []int32 {
+	if cap(*buf) < n {
+		*buf = make([]int32, n)
+	}
+	return (*buf)[:n]
+}
+
+// view returns the elements of operand name of operator op, which must have the given shape; -1 stands for any.
+func view(op, name string, t gpu.Tensor, rows, cols int) []float32 {
+	b, ok := t.Mem.(*buffer)
+	if !ok || t.Type != gpu.F32 {
+		panic(fmt.Sprintf("cpu: %s: %s is not a float32 tensor of this device", op, name))
+	}
+	if rows >= 0 && t.Rows != rows || cols >= 0 && t.Cols != cols {
+		panic(fmt.Sprintf("cpu: %s: %s is %d×%d, not %d×%d", op, name, t.Rows, t.Cols, rows, cols))
+	}
+	return b.data[t.Offset:][:t.Len():t.Len()]
+}
+
+// optional is view for an operand that may be left out: then it returns nil.
+func optional(op, name string, t gpu.Tensor, rows, cols int) []float32 {
+	if t.IsZero() {
+		return nil
+	}
+	return view(op, name, t, rows, cols)
+}
+
+// checkStream panics unless s has n tokens.
+func checkStream(op string, s *gpu.Stream, n int) {
+	if s.Len() != n {
+		panic(fmt.Sprintf("cpu: %s: a stream of %d tokens with a tensor of %d rows", op, s.Len(), n))
+	}
+}
+
+// Write fills dst from host memory.
+func (d *device) Write(dst gpu.Tensor, src []float32) {
+	if len(src) != dst.Len() {
+		panic(fmt.Sprintf("cpu: Write of %d numbers to a %d×%d tensor", len(src), dst.Rows, dst.Cols))
+	}
+	copy(view("Write", "dst", dst, -1, -1), src)
+}
+
+// Read copies src to host memory.
+func (d *device) Read(dst []float32, src gpu.Tensor) {
+	if len(dst) != src.Len() {
+		panic(fmt.Sprintf("cpu: Read of a %d×%d tensor into %d numbers", src.Rows, src.Cols, len(dst)))
+	}
+	copy(dst, view("Read", "src", src, -1, -1))
+}
+
+// Zero sets all elements of t to 0.
+func (d *device) Zero(t gpu.Tensor) { clear(view("Zero", "t", t, -1, -1)) }
+
+// Copy sets dst to src, which has the same shape.
+func (d *device) Copy(dst, src gpu.Tensor) {
+	copy(view("Copy", "dst", dst, src.Rows, src.Cols), view("Copy", "src", src, -1, -1))
+}
+
+// Sync has nothing to wait for: every operator is done when it returns, and none can fail.
+func (d *device) Sync() error { return nil }
