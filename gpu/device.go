@@ -28,6 +28,7 @@ type Device interface {
 	// Read copies src to host memory; len(dst) = src.Len().
 	Read(dst []float32, src Tensor)
 	Zero(t Tensor)
+	// Copy sets dst = src, which has the same shape and type.
 	Copy(dst, src Tensor)
 	// Sync waits for all work and returns the first fault since the device was opened.
 	Sync() error
@@ -60,7 +61,7 @@ type Trunk interface {
 	LinearBackwardWeight(dw, dy, x Tensor)
 
 	// Rope rotates each head of x [N, heads·E] in place by its token's position (arXiv 2104.09864), pairing element i
-	// with i+E/2 as Hugging Face does. inverse rotates back, which is the backward.
+	// with i+E/2 as Hugging Face does. inverse rotates by the negative angles, which is the backward; Scale stays.
 	Rope(x Tensor, r *Rope, s *Stream, inverse bool)
 
 	// Attention is causal attention within each segment, scaled by 1/√E. q, out [N, H·E]; k, v [N, G·E]; lse [N, H]
@@ -94,7 +95,7 @@ type Heads interface {
 	LMHeadBackward(dx, dw, x, w Tensor, s *Stream, temperature float64, dLogp, dLSE []float64)
 }
 
-// An AdamWTensor is one tensor for the optimizer to update; all have the same number of elements.
+// An AdamWTensor is one tensor for the optimizer to update; its members all have as many elements.
 type AdamWTensor struct {
 	Weight Tensor // what the operators read: float32, or bfloat16 beside a master
 	Master Tensor // the float32 weight that is updated; zero when Weight is itself float32

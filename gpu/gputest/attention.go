@@ -21,6 +21,7 @@ var attentionShapes = []struct {
 	{4, 4, 32, []int{128, 64}},
 	{3, 3, 128, []int{5, 70}},
 	{2, 1, 80, []int{40, 3, 0, 17}},
+	{2, 1, 8, []int{1030}},
 }
 
 func attentionTrials() []trial {
@@ -50,7 +51,7 @@ func (f *fixture) attention(H, G, E int, s *gpu.Stream, next func() float32, siz
 	dq, dk, dv := f.out(N, H*E), f.out(N, G*E), f.out(N, G*E)
 	f.AttentionBackward(dq, dk, dv, f.in(N, H*E), out, lse, q, k, v, E, s)
 	// Where a token attends to one alone, the gradients of its scores cancel.
-	f.resultNear("dq", dq, 0.1*size)
-	f.resultNear("dk", dk, 0.1*size)
+	f.result("dq", dq).near(0.1 * size)
+	f.result("dk", dk).near(0.1 * size)
 	f.result("dv", dv)
 }

@@ -30,7 +30,11 @@ func Bench(b *testing.B, open func(threads int) (gpu.Device, error), t gpu.DType
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer d.Close()
+			defer func() {
+				if err := d.Close(); err != nil {
+					b.Error(err)
+				}
+			}()
 			bench := &bench{Device: d, b: b, dtype: t, benchModel: m, stream: m.stream()}
 			bench.linear()
 			bench.attention()

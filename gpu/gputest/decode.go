@@ -61,7 +61,7 @@ func (s *suite) decodeEqualsAttention(t *testing.T) {
 				f.result("DecodeAttention", decoded)
 				whole, steps = f.results[:1], f.results[1:]
 			}})
-			compare(t, steps, whole, s.limit("DecodeAttention", v.dtype))
+			s.compare(t, "DecodeAttention", 1, steps, whole)
 		})
 	}
 }

@@ -29,6 +29,7 @@ type block struct {
 // A result is one output of an operator, read back.
 type result struct {
 	name   string
+	dtype  gpu.DType // the coarsest rounding on the way to it
 	values []float64
 	scale  float64 // errors count relative to this where the values themselves are smaller: they cancel
 }
@@ -142,22 +143,29 @@ func (f *fixture) stream(vocab int, lengths ...int) *gpu.Stream {
 }
 
 // result reports an output.
-func (f *fixture) result(name string, t gpu.Tensor) { f.resultNear(name, t, 0) }
-
-// resultNear reports an output whose values may cancel to much less than scale, the size of their terms.
-func (f *fixture) resultNear(name string, t gpu.Tensor, scale float64) {
+func (f *fixture) result(name string, t gpu.Tensor) *result {
 	host := make([]float32, t.Len())
 	f.Read(host, t)
 	values := make([]float64, len(host))
 	for i, v := range host {
 		values[i] = float64(v)
 	}
-	f.results = append(f.results, result{name, values, scale})
+	return f.host(name, values)
 }
 
 // host reports an output on the host.
-func (f *fixture) host(name string, values []float64) {
-	f.results = append(f.results, result{name: name, values: append([]float64{}, values...)})
+func (f *fixture) host(name string, values []float64) *result {
+	f.results = append(f.results, result{name: name, dtype: f.variant.dtype, values: append([]float64{}, values...)})
+	return &f.results[len(f.results)-1]
+}
+
+// near says that the values may cancel to much less than scale, the size of their terms.
+func (r *result) near(scale float64) { r.scale = scale }
+
+// always says that the result is computed in the type t in every variant.
+func (r *result) always(t gpu.DType) *result {
+	r.dtype = t
+	return r
 }
 
 // finish checks that nothing changed but outputs, and gives the memory back.

@@ -116,13 +116,12 @@ func (s *suite) try(t *testing.T, op string, trial trial) {
 	for _, v := range s.variants() {
 		t.Run(v.String(), func(t *testing.T) {
 			want := v.run(t, ref.Open(), trial)
-			limit := s.limit(op, v.dtype) * max(trial.slack, 1)
 			var first []result
 			for i, d := range s.devices {
 				got := v.run(t, d, trial)
 				if i == 0 {
 					first = got
-					compare(t, got, want, limit)
+					s.compare(t, op, trial.slack, got, want)
 				} else {
 					sameBits(t, fmt.Sprintf("%d threads and %d", s.threads[i], s.threads[0]), got, first)
 				}
@@ -153,7 +152,7 @@ func (s *suite) variants() []variant {
 	return all
 }
 
-// limit is the greatest relative error that the operator may make.
+// limit is the greatest relative error that the operator may make in a result that was rounded to t.
 func (s *suite) limit(op string, t gpu.DType) float64 {
 	if limit, ok := s.tol.Op[op]; ok {
 		return limit
@@ -164,32 +163,39 @@ func (s *suite) limit(op string, t gpu.DType) float64 {
 	return s.tol.F32
 }
 
-// compare fails unless each result is within limit of what it should be. NaN never is.
-func compare(t *testing.T, got, want []result, limit float64) {
+// compare fails unless each result is within the operator's tolerance of what it should be.
+func (s *suite) compare(t *testing.T, op string, slack float64, got, want []result) {
 	t.Helper()
 	for i, g := range got {
-		w := want[i]
-		var norm, errNorm, most, errMost float64
-		worst := 0
-		for j, v := range w.values {
-			diff := math.Abs(g.values[j] - v)
-			if math.IsNaN(diff) {
-				t.Errorf("%s: element %d is %v, want %v", g.name, j, g.values[j], v)
-				return
-			}
-			norm, errNorm, most = norm+v*v, errNorm+diff*diff, max(most, math.Abs(v))
-			if diff > errMost {
-				errMost, worst = diff, j
-			}
-		}
-		norm = max(math.Sqrt(norm), w.scale*math.Sqrt(float64(len(w.values))))
-		most = max(most, w.scale)
-		errNorm = math.Sqrt(errNorm)
-		if errNorm > limit*norm || errMost > 8*limit*most {
-			t.Errorf("%s: ‖error‖/‖want‖ = %.3g, greatest error/greatest = %.3g, limit %.3g; worst is element %d of %d: %v, want %v",
-				g.name, errNorm/norm, errMost/most, limit, worst, len(w.values), g.values[worst], w.values[worst])
+		if problem := g.differs(want[i], s.limit(op, g.dtype)*max(slack, 1)); problem != "" {
+			t.Errorf("%s: %s", g.name, problem)
 		}
 	}
+}
+
+// differs says how got differs from want by more than the limit, or nothing. NaN always does.
+func (got result) differs(want result, limit float64) string {
+	var norm, errNorm, most, errMost float64
+	worst := 0
+	for i, v := range want.values {
+		diff := math.Abs(got.values[i] - v)
+		if math.IsNaN(diff) {
+			return fmt.Sprintf("element %d is %v, want %v", i, got.values[i], v)
+		}
+		norm, errNorm, most = norm+v*v, errNorm+diff*diff, max(most, math.Abs(v))
+		if diff > errMost {
+			errMost, worst = diff, i
+		}
+	}
+	norm = max(math.Sqrt(norm), want.scale*math.Sqrt(float64(len(want.values))))
+	most = max(most, want.scale)
+	errNorm = math.Sqrt(errNorm)
+	if errNorm <= limit*norm && errMost <= 8*limit*most {
+		return ""
+	}
+	return fmt.Sprintf(
+		"‖error‖/‖want‖ = %.3g, greatest error/greatest = %.3g, limit %.3g; worst is element %d of %d: %v, want %v",
+		errNorm/norm, errMost/most, limit, worst, len(want.values), got.values[worst], want.values[worst])
 }
 
 // sameBits fails unless two runs gave the same results to the last bit.

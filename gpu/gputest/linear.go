@@ -6,7 +6,7 @@ func linearTrials() []trial {
 	var all []trial
 	for i, c := range []struct{ N, I, O int }{
 		{1, 1, 1}, {1, 64, 64}, {3, 17, 33}, {17, 65, 129}, {33, 129, 257}, {257, 33, 65}, {130, 384, 1},
-		{1, 257, 1000}, {65, 3, 17}, {128, 128, 128}, {300, 128, 384}, {2, 1024, 96}, {7, 5, 513},
+		{1, 257, 1000}, {65, 3, 17}, {128, 128, 128}, {300, 128, 384}, {2, 1024, 96}, {7, 5, 513}, {1500, 9, 8},
 	} {
 		mode := addModes[i%len(addModes)]
 		all = append(all, trial{name: fmt.Sprintf("N%d,I%d,O%d,add=%s", c.N, c.I, c.O, mode), run: func(f *fixture) {
