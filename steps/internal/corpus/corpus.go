@@ -47,20 +47,34 @@ type Document struct {
 	Rejected string
 }
 
-// Shape tells which columns the document has: messages before preference before prompt before text.
+// Shape tells which columns the document has; where there are several kinds, messages come before preferences, those
+// before text, and text before a lone prompt.
 func (d *Document) Shape() Shape {
 	switch {
 	case len(d.Messages) > 0:
 		return MessagesShape
-	case d.Chosen != "" || d.Rejected != "":
+	case d.Chosen != "" && d.Rejected != "":
 		return PreferenceShape
-	case d.Prompt != "":
+	case d.Text == "" && d.Prompt != "":
 		return PromptShape
 	}
 	return TextShape
 }
 
-// Strings calls yield with every string of the document, in the order of the columns.
+// Only returns the document with the columns of one shape and no other.
+func (d *Document) Only(shape Shape) Document {
+	switch shape {
+	case MessagesShape:
+		return Document{Messages: d.Messages}
+	case PreferenceShape:
+		return Document{Prompt: d.Prompt, Chosen: d.Chosen, Rejected: d.Rejected}
+	case PromptShape:
+		return Document{Prompt: d.Prompt}
+	}
+	return Document{Text: d.Text}
+}
+
+// Strings calls yield with every string of the document, in the order of the columns; roles are not among them.
 func (d *Document) Strings(yield func(string) bool) {
 	for _, s := range [...]string{d.Text, d.Prompt, d.Chosen, d.Rejected} {
 		if s != "" && !yield(s) {
@@ -68,7 +82,7 @@ func (d *Document) Strings(yield func(string) bool) {
 		}
 	}
 	for _, m := range d.Messages {
-		if !yield(m.Role) || !yield(m.Content) {
+		if !yield(m.Content) {
 			return
 		}
 	}

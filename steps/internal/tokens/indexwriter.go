@@ -12,6 +12,7 @@ import (
 // An IndexedWriter writes base.bin and base.idx in the format of [Indexed].
 type IndexedWriter struct {
 	base  string
+	vocab int
 	width int
 	bin   *os.File
 	buf   *bufio.Writer
@@ -25,7 +26,7 @@ func CreateIndexed(base string, vocabSize int) (*IndexedWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &IndexedWriter{base: base, width: 4, bin: f, buf: bufio.NewWriterSize(f, 1<<18)}
+	w := &IndexedWriter{base: base, vocab: vocabSize, width: 4, bin: f, buf: bufio.NewWriterSize(f, 1<<18)}
 	if vocabSize < 1<<16 {
 		w.width = 2
 	}
@@ -43,6 +44,9 @@ func (w *IndexedWriter) Append(ids []int32) error {
 		room := w.buf.AvailableBuffer()
 		chunk := ids[:min(len(ids), max(1, cap(room)/w.width))]
 		for _, id := range chunk {
+			if id < 0 || int(id) >= w.vocab {
+				return fmt.Errorf("writing %s.bin: the id %d is not below the vocabulary's size, %d", w.base, id, w.vocab)
+			}
 			if w.width == 2 {
 				room = binary.LittleEndian.AppendUint16(room, uint16(id))
 			} else {

@@ -1,0 +1,177 @@
+// Package dataset is the step type dataset: it gathers documents from files, JSON lines, Parquet and programs, filters
+// them, drops copies, keeps a share back for evaluation, and writes them as Parquet.
+//
+// The work is one pipeline of three stages: a reader goes through the sources in order, several workers parse and
+// filter, and a merger takes their results in the reader's order, so that the output does not depend on how many
+// workers there are. Start at [Type] for what may be written, at run.go for the stages; the format on disk is
+// steps/internal/corpus.
+package dataset
+
+import (
+	"fmt"
+	"regexp"
+
+	"athanor/steps"
+	"athanor/steps/internal/corpus"
+)
+
+// Type is the step type.
+var Type = steps.Type{
+	Name:    "dataset",
+	Doc:     "Gathers documents from files, JSON lines, Parquet and programs; filters, deduplicates, and holds a share back.",
+	Version: 1,
+	Config:  Config{},
+	Outputs: []steps.Output{
+		{Name: "dataset", Type: "dataset", Doc: "The documents as Parquet, with stats.json."},
+		{Name: "documents", Type: "number", Doc: "Documents to train on."},
+		{Name: "bytes", Type: "number", Doc: "Their text, in bytes of UTF-8."},
+		{Name: "holdout_documents", Type: "number", Doc: "Documents held back."},
+		{Name: "holdout_bytes", Type: "number", Doc: "Their text, in bytes of UTF-8."},
+		{Name: "dropped", Type: "map(number)", Doc: "Records dropped, by the filter that dropped them; every filter is there, and duplicate and bad."},
+	},
+	Files:    files,
+	Check:    check,
+	Estimate: estimate,
+	Run:      run,
+}
+
+// Config is what a dataset block holds. Sources are read in the order files, jsonl, parquet, program, and those of one
+// kind in the order of the recipe.
+type Config struct {
+	Files   []FileSource    `json:"files" hcl:"block" doc:"Text files. Compressed ones (gzip, zstd) are read as they are; so everywhere."`
+	JSONL   []RecordSource  `json:"jsonl" hcl:"block" doc:"Files with one JSON object a line, or one JSON list of objects."`
+	Parquet []RecordSource  `json:"parquet" hcl:"block" doc:"Parquet files."`
+	Program []ProgramSource `json:"program" hcl:"block" doc:"A program that prints one JSON object a line."`
+
+	Filter  Filter  `json:"filter" hcl:"block" doc:"What a document must be like to be kept."`
+	Dedup   *Dedup  `json:"dedup" hcl:"block" doc:"Drops copies. Absent: all documents are kept."`
+	Holdout float64 `json:"holdout" default:"0" min:"0" max:"0.5" doc:"Share of the documents to hold back. A document's own content decides, so those held back stay so when others are added."`
+	MaxBad  float64 `json:"max_bad" default:"0.01" min:"0" max:"1" doc:"Share of the records that may be unreadable; they are counted and shown in stats.json."`
+	Limit   Limit   `json:"limit" hcl:"block" doc:"Where to stop."`
+}
+
+// A FileSource reads text files.
+type FileSource struct {
+	Include   []string `json:"include" hcl:"path" min:"1" doc:"Patterns of the files to read: * and ? within a name, ** across folders, {a,b}, [a-z]. Wildcards pass over hidden files."`
+	Exclude   []string `json:"exclude" hcl:"path" optional:"true" doc:"Patterns of files to leave out; one without a slash is matched against the file's name."`
+	Separator *string  `json:"separator" doc:"Text that stands between two documents. Absent: each file is one."`
+}
+
+// A RecordSource reads files of records.
+type RecordSource struct {
+	Include []string `json:"include" hcl:"path" min:"1" doc:"Patterns of the files to read."`
+	Exclude []string `json:"exclude" hcl:"path" optional:"true" doc:"Patterns of files to leave out."`
+	Columns Columns  `json:"columns" hcl:"block" doc:"The columns to read where they are not called text, messages, prompt, chosen, rejected."`
+}
+
+// A ProgramSource reads what a program prints.
+type ProgramSource struct {
+	Command []string `json:"command" min:"1" doc:"The program and its arguments, run in the pipeline's folder without a shell. Each line of its standard output is one JSON object."`
+	Inputs  []string `json:"inputs" hcl:"path" optional:"true" doc:"Patterns of the files that it reads: when their content changes it runs again. Arguments that are files count by themselves."`
+	Columns Columns  `json:"columns" hcl:"block" doc:"The columns to read where they are not called text, messages, prompt, chosen, rejected."`
+}
+
+// Columns says where a record keeps what. If any of text, messages, prompt, chosen and rejected is set, no others are
+// read; otherwise each record is taken as messages, preferences, text or a prompt, whichever it has first.
+type Columns struct {
+	Text     *string           `json:"text" doc:"Column of a text."`
+	Messages *string           `json:"messages" doc:"Column of a list of messages."`
+	Role     *string           `json:"role" doc:"Within a message, who speaks."`
+	Content  *string           `json:"content" doc:"Within a message, what is said."`
+	Roles    map[string]string `json:"roles" doc:"Renames roles: { human = \"user\", gpt = \"assistant\" }."`
+	Prompt   *string           `json:"prompt" doc:"Column of a prompt."`
+	Chosen   *string           `json:"chosen" doc:"Column of the better answer."`
+	Rejected *string           `json:"rejected" doc:"Column of the worse answer."`
+}
+
+// Filter holds the filters, in the order in which they are applied. Characters are Unicode code points.
+type Filter struct {
+	InvalidUTF8      string   `json:"invalid_utf8" default:"\"drop\"" one_of:"drop,replace" doc:"What to do with text that is not UTF-8: drop the document, or put U+FFFD where it is wrong."`
+	MinChars         *int     `json:"min_chars" min:"1" doc:"Fewest characters."`
+	MaxChars         *int     `json:"max_chars" min:"1" doc:"Most characters."`
+	MaxLineChars     *int     `json:"max_line_chars" min:"1" doc:"Most characters of the longest line; minified code and data have long ones."`
+	MaxRun           *int     `json:"max_run" min:"1" doc:"Most times that one character other than white space may follow itself."`
+	MinAlpha         *float64 `json:"min_alpha" min:"0" max:"1" doc:"Smallest share of letters, of any script, among the characters other than white space."`
+	MaxRepeatedLines *float64 `json:"max_repeated_lines" min:"0" max:"1" doc:"Largest share of the text that may be in lines equal to an earlier one; blank lines do not count."`
+	DropMatching     []string `json:"drop_matching" optional:"true" doc:"Regular expressions (RE2) of which none may match anywhere in the text."`
+}
+
+// Dedup says which copies to drop.
+type Dedup struct {
+	Exact bool `json:"exact" default:"true" doc:"Drop a document that equals an earlier one byte for byte."`
+}
+
+// Limit ends the reading. It counts what is kept, held-out documents included.
+type Limit struct {
+	Documents *int64 `json:"documents" min:"1" doc:"Most documents."`
+	Bytes     *int64 `json:"bytes" min:"1" doc:"Most bytes of text."`
+}
+
+// check looks at what single attributes cannot say.
+func check(s *steps.Spec) error {
+	var c Config
+	if err := s.Decode(&c); err != nil {
+		return err
+	}
+	if len(c.Files)+len(c.JSONL)+len(c.Parquet)+len(c.Program) == 0 {
+		return steps.Blame("files", "the dataset has no source: it needs a block files, jsonl, parquet or program")
+	}
+	for i, f := range c.Files {
+		if f.Separator != nil && *f.Separator == "" {
+			return steps.Blame(fmt.Sprintf("files[%d].separator", i), "an empty text separates nothing: leave separator out for one document per file")
+		}
+	}
+	for path, columns := range c.columns() {
+		if _, err := columns.shape(); err != nil {
+			return steps.Blame(path, "%w", err)
+		}
+	}
+	if f := c.Filter; f.MinChars != nil && f.MaxChars != nil && *f.MinChars > *f.MaxChars {
+		return steps.Blame("filter.min_chars", "min_chars = %d is more than max_chars = %d: no document can be both", *f.MinChars, *f.MaxChars)
+	}
+	for i, pattern := range c.Filter.DropMatching {
+		if _, err := regexp.Compile(pattern); err != nil {
+			return steps.Blame(fmt.Sprintf("filter.drop_matching[%d]", i), "%w", err)
+		}
+	}
+	return nil
+}
+
+// columns yields every columns block with its path, in order.
+func (c *Config) columns() func(yield func(string, *Columns) bool) {
+	return func(yield func(string, *Columns) bool) {
+		for i := range c.JSONL {
+			if !yield(fmt.Sprintf("jsonl[%d].columns", i), &c.JSONL[i].Columns) {
+				return
+			}
+		}
+		for i := range c.Parquet {
+			if !yield(fmt.Sprintf("parquet[%d].columns", i), &c.Parquet[i].Columns) {
+				return
+			}
+		}
+		for i := range c.Program {
+			if !yield(fmt.Sprintf("program[%d].columns", i), &c.Program[i].Columns) {
+				return
+			}
+		}
+	}
+}
+
+// shape is the one that the set columns make; empty if none is set and each record decides.
+func (c *Columns) shape() (corpus.Shape, error) {
+	switch preference := c.Chosen != nil || c.Rejected != nil; {
+	case c.Text != nil && (c.Messages != nil || c.Prompt != nil || preference),
+		c.Messages != nil && (c.Prompt != nil || preference):
+		return "", fmt.Errorf("a document is one of: text; messages; prompt, chosen and rejected; prompt: set the columns of one of them")
+	case c.Text != nil:
+		return corpus.TextShape, nil
+	case c.Messages != nil:
+		return corpus.MessagesShape, nil
+	case preference:
+		return corpus.PreferenceShape, nil
+	case c.Prompt != nil:
+		return corpus.PromptShape, nil
+	}
+	return "", nil
+}

@@ -1,0 +1,153 @@
+package dataset
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"athanor/steps/internal/corpus"
+)
+
+// parse makes a document of a JSON object, and says of which shape.
+func (src *source) parse(data []byte) (corpus.Document, corpus.Shape, error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(data, &object); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) {
+			return corpus.Document{}, "", fmt.Errorf("it is a JSON %s, not an object", kind.Value)
+		}
+		return corpus.Document{}, "", fmt.Errorf("it is not JSON: %w", err)
+	}
+	p := parser{object: object}
+	c := &src.columns
+	shape := src.shape
+	if shape == "" {
+		shape = p.shape(c)
+	}
+	var d corpus.Document
+	switch shape {
+	case corpus.MessagesShape:
+		d.Messages = p.messages(c)
+	case corpus.PreferenceShape:
+		d.Prompt, d.Chosen, d.Rejected = p.text(c.Prompt, "prompt"), p.text(c.Chosen, "chosen"), p.text(c.Rejected, "rejected")
+	case corpus.PromptShape:
+		d.Prompt = p.text(c.Prompt, "prompt")
+	default:
+		d.Text = p.text(c.Text, "text")
+	}
+	return d, shape, p.err
+}
+
+// shape is the first kind of document that the record has the columns of; text if it has none.
+func (p *parser) shape(c *Columns) corpus.Shape {
+	switch {
+	case p.has(c.Messages, "messages"):
+		return corpus.MessagesShape
+	case p.has(c.Chosen, "chosen") && p.has(c.Rejected, "rejected"):
+		return corpus.PreferenceShape
+	case !p.has(c.Text, "text") && p.has(c.Prompt, "prompt"):
+		return corpus.PromptShape
+	}
+	return corpus.TextShape
+}
+
+// A parser reads columns and keeps the first error.
+type parser struct {
+	object map[string]json.RawMessage
+	err    error
+}
+
+func column(mapped *string, name string) string {
+	if mapped != nil {
+		return *mapped
+	}
+	return name
+}
+
+func (p *parser) has(mapped *string, name string) bool {
+	_, ok := p.object[column(mapped, name)]
+	return ok
+}
+
+// text reads a string; null is the empty one.
+func (p *parser) text(mapped *string, name string) string {
+	name = column(mapped, name)
+	raw, ok := p.object[name]
+	if !ok {
+		p.fail("it has no column %q; it has %s", name, p.names())
+		return ""
+	}
+	var s *string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		p.fail("its column %q is %s, not a string", name, describe(raw))
+	}
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func (p *parser) messages(c *Columns) []corpus.Message {
+	name := column(c.Messages, "messages")
+	raw, ok := p.object[name]
+	if !ok {
+		p.fail("it has no column %q; it has %s", name, p.names())
+		return nil
+	}
+	var list []map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil {
+		p.fail("its column %q is not a list of objects", name)
+		return nil
+	}
+	out := make([]corpus.Message, len(list))
+	for i, object := range list {
+		m := parser{object: object}
+		out[i] = corpus.Message{Role: m.text(c.Role, "role"), Content: m.text(c.Content, "content")}
+		if m.err != nil {
+			p.fail("message %d: %w", i+1, m.err)
+			return nil
+		}
+	}
+	if len(out) == 0 {
+		p.fail("its column %q is empty", name)
+	}
+	return out
+}
+
+func (p *parser) fail(format string, args ...any) {
+	if p.err == nil {
+		p.err = fmt.Errorf(format, args...)
+	}
+}
+
+// names lists the columns of a record.
+func (p *parser) names() string {
+	if len(p.object) == 0 {
+		return "none"
+	}
+	var names []string
+	for name := range p.object {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if len(names) > 12 {
+		names = append(names[:12], "…")
+	}
+	return strings.Join(names, ", ")
+}
+
+// describe says what kind of JSON value it is.
+func describe(raw json.RawMessage) string {
+	switch raw = bytes.TrimSpace(raw); raw[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case 't', 'f':
+		return "a truth value"
+	}
+	return "a number"
+}

@@ -1,0 +1,173 @@
+package dataset
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"athanor/steps"
+	"athanor/steps/internal/corpus"
+)
+
+// A source is one block of the recipe with the files that it stands for.
+type source struct {
+	at     string // "jsonl[0]", for blame
+	kind   kind
+	files  []string // absolute; for a program what its key depends on
+	config any      // the block
+
+	columns Columns
+	shape   corpus.Shape // of its documents; empty if each decides
+
+	stderr tail // of a program
+}
+
+type kind int
+
+const (
+	textFiles kind = iota
+	jsonFiles
+	parquetFiles
+	programOutput
+)
+
+// groupEnd stands after the files of each source in the list that becomes part of the key: without it a file could
+// move from one source to the next, with other settings, and the key would stay. It is an empty file on every machine.
+const groupEnd = os.DevNull
+
+// sources lists the sources in the order in which they are read, without their files.
+func (c *Config) sources() ([]*source, error) {
+	var all []*source
+	for i := range c.Files {
+		all = append(all, &source{at: fmt.Sprintf("files[%d]", i), kind: textFiles, config: &c.Files[i], shape: corpus.TextShape})
+	}
+	for i := range c.JSONL {
+		b := &c.JSONL[i]
+		all = append(all, &source{at: fmt.Sprintf("jsonl[%d]", i), kind: jsonFiles, config: b, columns: b.Columns})
+	}
+	for i := range c.Parquet {
+		b := &c.Parquet[i]
+		all = append(all, &source{at: fmt.Sprintf("parquet[%d]", i), kind: parquetFiles, config: b, columns: b.Columns})
+	}
+	for i := range c.Program {
+		b := &c.Program[i]
+		all = append(all, &source{at: fmt.Sprintf("program[%d]", i), kind: programOutput, config: b, columns: b.Columns})
+	}
+	for _, src := range all {
+		if src.kind == textFiles {
+			continue
+		}
+		var err error
+		if src.shape, err = src.columns.shape(); err != nil {
+			return nil, steps.Blame(src.at+".columns", "%w", err)
+		}
+	}
+	return all, nil
+}
+
+// find fills in the files of a source.
+func (src *source) find(s *steps.Spec) (err error) {
+	switch b := src.config.(type) {
+	case *FileSource:
+		src.files, err = expand(s, src.at+".include", b.Include, b.Exclude)
+	case *RecordSource:
+		src.files, err = expand(s, src.at+".include", b.Include, b.Exclude)
+	case *ProgramSource:
+		if len(b.Inputs) > 0 {
+			src.files, err = expand(s, src.at+".inputs", b.Inputs, nil)
+		}
+		src.files = append(src.files, commandFiles(s, b.Command)...)
+	}
+	return err
+}
+
+// commandFiles lists the arguments that are files of their own, such as the script in ["python3", "extract.py"]. The
+// program itself is one only if it is given by a relative path: others belong to the machine.
+func commandFiles(s *steps.Spec, command []string) []string {
+	var files []string
+	for i, arg := range command {
+		if i == 0 && (filepath.IsAbs(arg) || !strings.ContainsAny(arg, `/\`)) {
+			continue
+		}
+		if info, err := os.Stat(s.Resolve(arg)); err == nil && info.Mode().IsRegular() {
+			files = append(files, s.Resolve(arg))
+		}
+	}
+	return files
+}
+
+// files lists what the step reads, with groupEnd after each source.
+func files(s *steps.Spec) ([]string, error) {
+	var c Config
+	if err := s.Decode(&c); err != nil {
+		return nil, err
+	}
+	all, err := c.sources()
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, src := range all {
+		if err := src.find(s); err != nil {
+			return nil, err
+		}
+		list = append(append(list, src.files...), groupEnd)
+	}
+	return list, nil
+}
+
+// planned returns the sources with the very files that the plan found, so that the step reads what its key says.
+func (c *Config) planned(list []string) ([]*source, error) {
+	all, err := c.sources()
+	if err != nil {
+		return nil, err
+	}
+	next := 0
+	for _, file := range list {
+		if next == len(all) {
+			break
+		}
+		if file == groupEnd {
+			next++
+			continue
+		}
+		all[next].files = append(all[next].files, file)
+	}
+	if next != len(all) {
+		return nil, fmt.Errorf("the plan lists files for %d sources, the dataset has %d", next, len(all))
+	}
+	return all, nil
+}
+
+// estimate foretells the size from the files' alone.
+func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
+	list := in.Spec.Files
+	if len(list) == 0 {
+		var err error
+		if list, err = files(in.Spec); err != nil {
+			return steps.Estimate{}, err
+		}
+	}
+	total, text := int64(0), 0.0
+	for _, file := range list {
+		info, err := os.Stat(file)
+		if err != nil || !info.Mode().IsRegular() {
+			continue // the run will say so
+		}
+		total += info.Size()
+		text += float64(info.Size()) * usualRatio(file)
+	}
+	return steps.Estimate{Bytes: total, Facts: map[string]float64{"bytes": text}}, nil
+}
+
+// usualRatio is how much text a byte of a file usually holds.
+func usualRatio(file string) float64 {
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".gz", ".zst":
+		return 3
+	case ".parquet":
+		return 2
+	}
+	return 1
+}
