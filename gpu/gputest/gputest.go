@@ -173,14 +173,14 @@ func (s *suite) compare(t *testing.T, op string, slack float64, got, want []resu
 	}
 }
 
-// differs says how got differs from want by more than the limit, or nothing. NaN always does.
-func (got result) differs(want result, limit float64) string {
+// differs says how the result differs from want by more than the limit, or nothing. NaN always does.
+func (r *result) differs(want result, limit float64) string {
 	var norm, errNorm, most, errMost float64
 	worst := 0
 	for i, v := range want.values {
-		diff := math.Abs(got.values[i] - v)
+		diff := math.Abs(r.values[i] - v)
 		if math.IsNaN(diff) {
-			return fmt.Sprintf("element %d is %v, want %v", i, got.values[i], v)
+			return fmt.Sprintf("element %d is %v, want %v", i, r.values[i], v)
 		}
 		norm, errNorm, most = norm+v*v, errNorm+diff*diff, max(most, math.Abs(v))
 		if diff > errMost {
@@ -195,7 +195,7 @@ func (got result) differs(want result, limit float64) string {
 	}
 	return fmt.Sprintf(
 		"‖error‖/‖want‖ = %.3g, greatest error/greatest = %.3g, limit %.3g; worst is element %d of %d: %v, want %v",
-		errNorm/norm, errMost/most, limit, worst, len(want.values), got.values[worst], want.values[worst])
+		errNorm/norm, errMost/most, limit, worst, len(want.values), r.values[worst], want.values[worst])
 }
 
 // sameBits fails unless two runs gave the same results to the last bit.

@@ -48,7 +48,7 @@ func checkAdamW(t gpu.AdamWTensor) {
 	wantLen("AdamW", "V", t.V.Len(), n)
 }
 
-// SumSquares: Σ g² over all elements of all tensors.
+// SumSquares is Σ g² over all elements of all tensors.
 func (Device) SumSquares(tensors []gpu.Tensor) (float64, error) {
 	sum := 0.0
 	for _, t := range tensors {

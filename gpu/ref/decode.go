@@ -7,7 +7,7 @@ import (
 	"athanor/gpu"
 )
 
-// Store: K[slots[i]·T + positions[i]] = k[i], and the same for V.
+// Store sets K[slots[i]·T + positions[i]] = k[i], and the same for V.
 func (Device) Store(c gpu.Cache, k, v gpu.Tensor, slots, positions []int32) {
 	n, width := k.Rows, c.K.Cols
 	checkCache("Store", c)

@@ -2,7 +2,7 @@ package ref
 
 import "athanor/gpu"
 
-// Embed: out[n] = table[id[n]].
+// Embed sets out[n] = table[id[n]].
 func (Device) Embed(out, table gpu.Tensor, s *gpu.Stream) {
 	N, V, D := s.Len(), table.Rows, table.Cols
 	want("Embed", "out", out, N, D)
@@ -15,7 +15,7 @@ func (Device) Embed(out, table gpu.Tensor, s *gpu.Stream) {
 	}
 }
 
-// EmbedBackward: dTable[v] += Σ over n with id[n] = v of dOut[n].
+// EmbedBackward does dTable[v] += Σ over n with id[n] = v of dOut[n].
 func (Device) EmbedBackward(dTable, dOut gpu.Tensor, s *gpu.Stream) {
 	N, V, D := s.Len(), dTable.Rows, dTable.Cols
 	want("EmbedBackward", "dOut", dOut, N, D)

@@ -2,7 +2,7 @@ package ref
 
 import "athanor/gpu"
 
-// Linear: y[n,o] = add[n,o] + Σ_i x[n,i]·w[o,i].
+// Linear sets y[n,o] = add[n,o] + Σ_i x[n,i]·w[o,i].
 func (Device) Linear(y, x, w, add gpu.Tensor) {
 	N, O, I := x.Rows, w.Rows, w.Cols
 	want("Linear", "y", y, N, O)
@@ -20,7 +20,7 @@ func (Device) Linear(y, x, w, add gpu.Tensor) {
 	}
 }
 
-// LinearBackwardInput: dx[n,i] = add[n,i] + Σ_o dy[n,o]·w[o,i].
+// LinearBackwardInput sets dx[n,i] = add[n,i] + Σ_o dy[n,o]·w[o,i].
 func (Device) LinearBackwardInput(dx, dy, w, add gpu.Tensor) {
 	N, O, I := dy.Rows, w.Rows, w.Cols
 	want("LinearBackwardInput", "dx", dx, N, I)
@@ -38,7 +38,7 @@ func (Device) LinearBackwardInput(dx, dy, w, add gpu.Tensor) {
 	}
 }
 
-// LinearBackwardWeight: dw[o,i] += Σ_n dy[n,o]·x[n,i].
+// LinearBackwardWeight does dw[o,i] += Σ_n dy[n,o]·x[n,i].
 func (Device) LinearBackwardWeight(dw, dy, x gpu.Tensor) {
 	N, O, I := x.Rows, dw.Rows, dw.Cols
 	want("LinearBackwardWeight", "dy", dy, N, O)

@@ -6,7 +6,7 @@ import (
 	"athanor/gpu"
 )
 
-// LMHead. For each token n with a target t, and z[v] = x[n]·w[v] / temperature:
+// LMHead sets, for each token n with a target t and z[v] = x[n]·w[v] / temperature:
 //
 //	lse[n]  = log Σ_v e^z[v]
 //	logp[n] = z[t] − lse[n]
@@ -32,8 +32,8 @@ func (Device) LMHead(logp, lse []float64, x, w gpu.Tensor, s *gpu.Stream, temper
 	return nil
 }
 
-// LMHeadBackward. With p[v] = e^(z[v] − lse[n]), the derivatives of logp[n] and lse[n] with respect to z[v] are
-// [v = t] − p[v] and p[v], so
+// LMHeadBackward follows from this: with p[v] = e^(z[v] − lse[n]), the derivatives of logp[n] and lse[n] with respect
+// to z[v] are [v = t] − p[v] and p[v], so
 //
 //	dz[v]   = ( dLogp[n]·([v = t] − p[v]) + dLSE[n]·p[v] ) / temperature
 //	dx[n]   = Σ_v dz[v]·w[v]

@@ -28,7 +28,7 @@ func (Device) RMSNorm(out, rstd, x, weight gpu.Tensor, eps float32) {
 	}
 }
 
-// RMSNormBackward. With g[d] = dOut[n,d]·weight[d] and x̂ = x·rstd, the product and chain rules give
+// RMSNormBackward follows from this: with g[d] = dOut[n,d]·weight[d] and x̂ = x·rstd, the product and chain rules give
 //
 //	dx[n,d]     = add[n,d] + rstd[n] · ( g[d] − x̂[n,d] · 1/D·Σ_j g[j]·x̂[n,j] )
 //	dWeight[d] += Σ_n dOut[n,d] · x̂[n,d]

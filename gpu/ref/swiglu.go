@@ -16,7 +16,7 @@ func (Device) SwiGLU(out, gate, up gpu.Tensor) {
 	}
 }
 
-// SwiGLUBackward, with silu'(z) = σ(z)·(1 + z·(1−σ(z))):
+// SwiGLUBackward sets, with silu'(z) = σ(z)·(1 + z·(1−σ(z))):
 //
 //	dGate = dOut · up · silu'(gate)
 //	dUp   = dOut · silu(gate)
