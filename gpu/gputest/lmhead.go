@@ -12,7 +12,8 @@ func lmHeadTrials() []trial {
 		N, D, V     int
 		temperature float64
 	}{
-		{1, 1, 1, 1}, {3, 17, 33, 1}, {17, 33, 257, 0.7}, {65, 64, 1000, 1}, {129, 48, 513, 2.5}, {257, 65, 129, 1}, {3, 8, 5003, 1},
+		{1, 1, 1, 1}, {3, 17, 33, 1}, {17, 33, 257, 0.7}, {65, 64, 1000, 1},
+		{129, 48, 513, 2.5}, {257, 65, 129, 1}, {3, 8, 5003, 1},
 	} {
 		for _, head := range []string{"all", "noLSE", "frozen"} {
 			name := fmt.Sprintf("N%d,D%d,V%d,temperature%g,%s", c.N, c.D, c.V, c.temperature, head)
