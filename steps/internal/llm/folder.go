@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -216,22 +217,22 @@ func (m *Model) read(name string) fill {
 
 // WriteInitial writes the folder that New, Init and Save would write, without a device and without holding the model in
 // memory.
-func WriteInitial(dir string, c Config, seed uint64) error {
+func WriteInitial(ctx context.Context, dir string, c Config, seed uint64) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	return c.save(dir, func(t tensor) fill { return c.initial(t, seed) })
+	return c.save(dir, func(t tensor) fill { return c.initial(t, seed).until(ctx) })
 }
 
 // Convert writes the model of the folder src to dst as Load and Save would, without a device and without holding it in
 // memory.
-func Convert(dst, src string) (Config, error) {
+func Convert(ctx context.Context, dst, src string) (Config, error) {
 	f, err := openFolder(src)
 	if err != nil {
 		return Config{}, err
 	}
 	defer f.close()
-	return f.config, f.config.save(dst, func(t tensor) fill { return f.read(t.name) })
+	return f.config, f.config.save(dst, func(t tensor) fill { return f.read(t.name).until(ctx) })
 }
 
 // save writes a folder; values returns the elements of each tensor.

@@ -57,7 +57,7 @@ func TestWrittenFolders(t *testing.T) {
 			if err := os.MkdirAll(dir, 0o777); err != nil {
 				t.Fatal(err)
 			}
-			if err := WriteInitial(dir, c, 42); err != nil {
+			if err := WriteInitial(t.Context(), dir, c, 42); err != nil {
 				t.Fatal(err)
 			}
 			want := record[name]
@@ -127,7 +127,7 @@ func digests(t *testing.T, dir string) map[string]string {
 func TestFolderWithoutDevice(t *testing.T) {
 	direct, saved, converted := t.TempDir(), t.TempDir(), t.TempDir()
 	c := tiny(false)
-	if err := WriteInitial(direct, c, 7); err != nil {
+	if err := WriteInitial(t.Context(), direct, c, 7); err != nil {
 		t.Fatal(err)
 	}
 	m, err := New(ref.Open(), c)
@@ -141,7 +141,7 @@ func TestFolderWithoutDevice(t *testing.T) {
 	if err := m.Save(saved); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Convert(converted, direct); err != nil {
+	if _, err := Convert(t.Context(), converted, direct); err != nil {
 		t.Fatal(err)
 	}
 	want := digests(t, direct)
@@ -157,7 +157,7 @@ func TestFolderWithoutDevice(t *testing.T) {
 func TestConvertKeepsBytes(t *testing.T) {
 	for _, name := range []string{"untied", "tied"} {
 		dir := t.TempDir()
-		if _, err := Convert(dir, filepath.Join("testdata", name)); err != nil {
+		if _, err := Convert(t.Context(), dir, filepath.Join("testdata", name)); err != nil {
 			t.Fatal(err)
 		}
 		got, want := digests(t, dir)[weightsName], digests(t, filepath.Join("testdata", name))[weightsName]
@@ -261,7 +261,7 @@ func TestLoadErrors(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := WriteInitial(dir, c, 1); err != nil {
+			if err := WriteInitial(t.Context(), dir, c, 1); err != nil {
 				t.Fatal(err)
 			}
 			test.breaks(t, dir)

@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -69,6 +70,16 @@ const chunk = 1 << 20
 
 // A fill produces the elements of a tensor in order: called again and again, it fills dst each time.
 type fill func(dst []float32) error
+
+// until returns a fill that ends with the context.
+func (f fill) until(ctx context.Context) fill {
+	return func(dst []float32) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return f(dst)
+	}
+}
 
 // initial returns the initial weights of a tensor. Norms are 1; all else is normal with mean 0 and the configuration's
 // initializer_range as standard deviation, which is divided by √(2L) for the two matrices of a layer that write to the
