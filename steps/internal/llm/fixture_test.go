@@ -2,11 +2,15 @@ package llm
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"testing"
 
 	"athanor/gpu"
+	"athanor/gpu/cpu"
 	"athanor/gpu/ref"
 	"athanor/steps/internal/safetensors"
 )
@@ -14,16 +18,74 @@ import (
 // TestTransformers loads folders that transformers wrote and compares logits, loss and every gradient with what it
 // computes, to 1e-4 of the largest. testdata/make_fixtures.py wrote them.
 func TestTransformers(t *testing.T) {
-	for _, name := range []string{"untied", "tied", "gqa", "bfloat16", "linear", "llama3", "yarn"} {
-		t.Run(name, func(t *testing.T) {
-			dir := filepath.Join("testdata", name)
-			m, err := Load(ref.Open(), dir)
-			if err != nil {
-				t.Fatal(err)
+	processor, err := cpu.Open(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer processor.Close()
+	for _, dev := range []gpu.Device{ref.Open(), processor} {
+		for _, name := range []string{"untied", "tied", "gqa", "bfloat16", "linear", "llama3", "yarn"} {
+			t.Run(dev.Info().Kind+" "+name, func(t *testing.T) {
+				dir := filepath.Join("testdata", name)
+				m, err := Load(dev, dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer m.Close()
+				compareWithTransformers(t, m, dir)
+			})
+		}
+	}
+}
+
+// TestThreads: a step of training and an answer have the same bits for any number of threads, with dimensions that fill
+// no block of the CPU's kernels evenly.
+func TestThreads(t *testing.T) {
+	c := Config{
+		VocabSize: 301, HiddenSize: 90, IntermediateSize: 130, NumHiddenLayers: 2, NumAttentionHeads: 6, NumKeyValueHeads: 3,
+		HeadDim: 18, RMSNormEps: 1e-5, RopeTheta: 1e4, MaxPositionEmbeddings: 512, InitializerRange: 0.1, TieWordEmbeddings: true,
+	}
+	s := randomStream(c.VocabSize, 1, 5, 260, 1, 77)
+	var want [][]float32
+	var wantAnswers [][]int32
+	for _, threads := range []int{1, 2, 7} {
+		dev, err := cpu.Open(threads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := New(dev, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(m.Init(1), m.Training(s.Len())); err != nil {
+			t.Fatal(err)
+		}
+		crossEntropyBackward(t, m, s, supervised(s))
+		var got [][]float32
+		for _, p := range m.Params() {
+			g := make([]float32, p.Grad.Len())
+			dev.Read(g, p.Grad)
+			got = append(got, g)
+		}
+		answers, err := m.Generate(t.Context(), prompts, Sampling{MaxTokens: 20, Temperature: 1}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want, wantAnswers = got, answers
+		}
+		for i, p := range m.Params() {
+			if !slices.Equal(got[i], want[i]) {
+				t.Errorf("%d threads: the gradient of %s has other bits", threads, p.Name)
 			}
-			defer m.Close()
-			compareWithTransformers(t, m, dir)
-		})
+		}
+		if !reflect.DeepEqual(answers, wantAnswers) {
+			t.Errorf("%d threads: answers %v, want %v", threads, answers, wantAnswers)
+		}
+		m.Close()
+		if err := dev.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -67,7 +129,9 @@ func compareWithTransformers(t *testing.T, m *Model, dir string) {
 		t.Errorf("loss %v, transformers has %v", loss, want.Loss)
 	}
 	for _, p := range m.Params() {
-		if e := relative(ref.Float64(p.Grad), readTensor(t, file, "grad."+p.Name)); e > 1e-4 {
+		grad := make([]float32, p.Grad.Len())
+		m.Device().Read(grad, p.Grad)
+		if e := relative(widen(grad), readTensor(t, file, "grad."+p.Name)); e > 1e-4 {
 			t.Errorf("%s: the gradient is %.1e of the largest off", p.Name, e)
 		}
 	}
