@@ -44,7 +44,8 @@ func (s *Score) Add(o Score) {
 	s.Documents += o.Documents
 }
 
-func bitsPerByte(loss, bytesPerToken float64) float64 { return loss / math.Ln2 / bytesPerToken }
+// BitsPerByte turns a loss in nats per token into bits per byte of text.
+func BitsPerByte(loss, bytesPerToken float64) float64 { return loss / math.Ln2 / bytesPerToken }
 
 // A Scorer reads held-out documents in pieces of at most Context tokens: the first token of a piece is predicted by the
 // piece before, everything earlier is forgotten.

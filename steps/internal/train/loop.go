@@ -161,7 +161,7 @@ func (l *Loop) learned(r Result, figures map[string]float64) {
 	}
 	figures["loss"], figures["grad_norm"] = r.Loss, r.GradNorm
 	if l.BytesPerToken > 0 {
-		figures["bits_per_byte"] = bitsPerByte(r.Loss, l.BytesPerToken)
+		figures["bits_per_byte"] = BitsPerByte(r.Loss, l.BytesPerToken)
 	}
 }
 

@@ -327,4 +327,3 @@ func TestCheckpointOfAnotherModel(t *testing.T) {
 		t.Error("no error")
 	}
 }
-

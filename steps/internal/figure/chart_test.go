@@ -1,0 +1,79 @@
+package figure
+
+import (
+	"encoding/xml"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// elements parses a picture and counts its elements by name.
+func elements(t *testing.T, svg []byte) map[string]int {
+	t.Helper()
+	count := map[string]int{}
+	for d := xml.NewDecoder(strings.NewReader(string(svg))); ; {
+		token, err := d.Token()
+		if err == io.EOF {
+			return count
+		}
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, svg)
+		}
+		if e, ok := token.(xml.StartElement); ok {
+			count[e.Name.Local]++
+		}
+	}
+}
+
+func TestChartIsWellFormed(t *testing.T) {
+	c := Chart{Title: "loss & <speed>", XLabel: "tokens", YLabel: "nats", LogX: true, Series: []Series{
+		{Name: "train", X: []float64{0, 10, 100, 1000, 2000}, Y: []float64{9, 8, math.NaN(), 4, math.Inf(1)}},
+		{Name: "held-out", X: []float64{500, 1000}, Y: []float64{5, 4.5}, Points: true},
+		{Name: "empty"},
+	}}
+	svg := c.SVG()
+	if n := elements(t, svg); n["svg"] != 1 || n["circle"] != 2 {
+		t.Errorf("elements %v", n)
+	}
+	if s := string(svg); strings.Contains(s, "NaN") || strings.Contains(s, "Inf") || !strings.Contains(s, "loss &amp; &lt;speed&gt;") {
+		t.Error(s)
+	}
+	if again := c.SVG(); !slices.Equal(svg, again) {
+		t.Error("the same chart gives another picture")
+	}
+}
+
+func TestChartWithNothing(t *testing.T) {
+	elements(t, (&Chart{}).SVG())
+	elements(t, (&Chart{Series: []Series{{X: []float64{3}, Y: []float64{2}}}}).SVG())
+}
+
+func TestTicksAreRoundAndWithin(t *testing.T) {
+	for _, c := range []struct {
+		log       bool
+		low, high float64
+		want      []float64
+	}{
+		{false, 0, 100, []float64{0, 20, 40, 60, 80, 100}},
+		{false, 2.13, 4.4, []float64{2.5, 3, 3.5, 4}},
+		{true, 1, 1e4, []float64{1, 10, 100, 1000, 1e4}},
+		{true, 3, 70, []float64{5, 10, 20, 50}},
+	} {
+		a := newAxis(c.log)
+		a.include(c.low)
+		a.include(c.high)
+		a.settle(0, 100)
+		got := a.ticks()
+		if len(got) != len(c.want) {
+			t.Errorf("%g to %g: %v, want %v", c.low, c.high, got, c.want)
+			continue
+		}
+		for i := range got {
+			if math.Abs(got[i]-c.want[i]) > 1e-9*c.want[i] {
+				t.Errorf("%g to %g: %v, want %v", c.low, c.high, got, c.want)
+			}
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package pretrain
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+
+	"athanor/steps"
+	"athanor/steps/internal/bpe"
+	"athanor/steps/internal/llm"
+	"athanor/steps/internal/sampling"
+	"athanor/steps/internal/tokens"
+	"athanor/steps/internal/train"
+)
+
+// An observer reads held-out documents and draws samples while the model trains.
+type observer struct {
+	rt        *steps.Runtime
+	model     *llm.Model
+	tokenizer *bpe.Tokenizer
+	sample    *sampling.Config
+	scorer    train.Scorer
+	parts     []heldOut
+
+	observed
+}
+
+// observed is what an observer has seen: its part of a checkpoint.
+type observed struct {
+	Scores  map[string]train.Score `json:"scores"` // of the last observation, by part
+	Samples []sampling.Sample      `json:"samples"`
+}
+
+// heldOut is what is read of a part.
+type heldOut struct {
+	name      string
+	documents []train.Document
+}
+
+func newObserver(rt *steps.Runtime, m *llm.Model, t *bpe.Tokenizer, set *tokens.Set, c *Config) (*observer, error) {
+	o := &observer{
+		rt: rt, model: m, tokenizer: t, sample: c.Sample,
+		scorer: train.Scorer{Model: m, Context: c.Context, Micro: c.micro()},
+	}
+	for _, p := range set.Parts() {
+		if p.HoldoutDocuments == 0 {
+			continue
+		}
+		docs, err := choose(set.Holdout(p.Name), p.HoldoutTokens, c.Eval.Tokens, int64(4*c.Context), t)
+		if err != nil {
+			return nil, err
+		}
+		o.parts = append(o.parts, heldOut{p.Name, docs})
+	}
+	return o, nil
+}
+
+// choose takes held-out documents of at most most tokens in all out of have.
+func choose(documents iter.Seq2[tokens.Doc, error], have, most, piece int64, t *bpe.Tokenizer) ([]train.Document, error) {
+	spread := train.Spread{Have: have, Most: most, Piece: piece}
+	var chosen []train.Document
+	for d, err := range documents {
+		if err != nil {
+			return nil, err
+		}
+		switch n := spread.Take(int64(len(d.IDs))); {
+		case n == int64(len(d.IDs)):
+			chosen = append(chosen, train.Document{IDs: d.IDs, Bytes: d.Bytes})
+		case n > 1:
+			chosen = append(chosen, beginning(d.IDs[:n], t))
+		}
+	}
+	return chosen, nil
+}
+
+// beginning is a document cut short: its bytes are those of the tokens that are left.
+func beginning(ids []int32, t *bpe.Tokenizer) train.Document {
+	d := train.Document{IDs: ids}
+	for _, id := range ids[1:] {
+		if !t.IsSpecial(id) {
+			d.Bytes += len(t.Bytes(id))
+		}
+	}
+	return d
+}
+
+// Observe implements train.Observer.
+func (o *observer) Observe(ctx context.Context, step, tokens int64) (map[string]float64, error) {
+	seen := observed{Scores: map[string]train.Score{}, Samples: o.Samples}
+	for _, p := range o.parts {
+		score, err := o.scorer.Score(ctx, each(p.documents))
+		if err != nil {
+			return nil, fmt.Errorf("held-out documents of part %s: %w", p.name, err)
+		}
+		seen.Scores[p.name] = score
+	}
+	if o.sample != nil {
+		samples, err := sampling.Draw(ctx, o.model, o.tokenizer, *o.sample, o.rt.Seed())
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range samples {
+			s.Step, s.Tokens = step, tokens
+			seen.Samples = append(seen.Samples, s)
+			o.rt.Log("sample at step %d: %q → %q", step, s.Prompt, s.Text)
+		}
+	}
+	o.observed = seen
+	figures := map[string]float64{}
+	if total := o.total(); total.Tokens > 0 {
+		figures["eval_loss"], figures["eval_bits_per_byte"] = total.Loss(), total.BitsPerByte()
+		o.rt.Log("held-out at step %d, %d tokens: loss %.4f, %.4f bits per byte", step, tokens, total.Loss(), total.BitsPerByte())
+		for _, p := range o.parts {
+			if s := o.Scores[p.name]; s.Tokens > 0 {
+				figures["eval_loss/"+p.name], figures["eval_bits_per_byte/"+p.name] = s.Loss(), s.BitsPerByte()
+			}
+		}
+	}
+	return figures, nil
+}
+
+// total is the score of all parts together, in their order.
+func (o *observer) total() train.Score {
+	var total train.Score
+	for _, p := range o.parts {
+		total.Add(o.Scores[p.name])
+	}
+	return total
+}
+
+// State implements train.Observer.
+func (o *observer) State() ([]byte, error) { return json.Marshal(o.observed) }
+
+// Restore implements train.Observer.
+func (o *observer) Restore(state []byte) error { return json.Unmarshal(state, &o.observed) }
+
+func each(documents []train.Document) iter.Seq2[train.Document, error] {
+	return func(yield func(train.Document, error) bool) {
+		for _, d := range documents {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
