@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 )
 
 // A Type is a step type as the language sees it: the word, what its block may hold, what others may refer to.
@@ -43,7 +45,15 @@ type Program struct {
 	Steps       []*Step  // in order of declaration, for_each expanded
 	Outputs     []*OutputBlock
 
-	source *Source
+	source         *Source
+	types          map[string]*stepType
+	functions      map[string]function.Function
+	variables      map[string]*variable
+	variableObject cty.Value
+	locals         map[string]*localValue
+	blocks         map[Address]*stepBlock
+	ordered        []*stepBlock // the blocks in order of declaration
+	steps          map[Address]*Step
 }
 
 // An Address names a step: TYPE.NAME, or TYPE.NAME["key"] under for_each.
@@ -62,6 +72,8 @@ type Step struct {
 
 	program *Program
 	block   *stepBlock
+	each    *eachValue // nil without for_each
+	unknown cty.Value  // its value before it has run
 }
 
 // Known holds the outputs of steps that have run, by Address.String(): an object with one attribute per output of the
@@ -85,6 +97,10 @@ type Instance struct {
 	Seed    *uint64 // nil unless the block sets one
 	Timeout time.Duration
 	Retry   Retry
+
+	ranges   map[string]hcl.Range
+	upstream map[string]Artifact
+	sources  map[string]Address
 }
 
 // Retry says how often a failed step is tried again.
@@ -101,7 +117,8 @@ type OutputBlock struct {
 	Needs       []Address
 
 	program *Program
-	expr    hcl.Expression
+	expr    hclsyntax.Expression
+	refs    []ref
 }
 
 // An Artifact is the value of an artifact output.

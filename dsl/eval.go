@@ -1,0 +1,261 @@
+package dsl
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// settings are what the language itself gives every step, besides when, for_each, depends_on and require.
+type settings struct {
+	Seed    *uint64 `json:"seed"`
+	Timeout *string `json:"timeout"`
+	Retry   *struct {
+		Attempts int    `json:"attempts" default:"2" min:"1" max:"100"`
+		Backoff  string `json:"backoff" default:"0s"`
+	} `json:"retry" hcl:"block"`
+}
+
+// pipelineSettings is the pipeline block.
+type pipelineSettings struct {
+	Name        string  `json:"name" hcl:"label" optional:"true"`
+	Description *string `json:"description"`
+	Seed        *uint64 `json:"seed"`
+}
+
+var (
+	settingFields  = mustFields(settings{})
+	pipelineFields = mustFields(pipelineSettings{})
+)
+
+// mustFields is Fields for the structs of this package.
+func mustFields(config any) []Field {
+	fields, err := Fields(config)
+	if err != nil {
+		panic(err)
+	}
+	return fields
+}
+
+var whenField = Field{Name: "when", Type: cty.Bool, Required: true, goType: reflect.TypeFor[bool]()}
+
+// output is the value of an output, marked with where it comes from.
+func (st *Step) output(o Output, v cty.Value) cty.Value {
+	if converted, err := convert.Convert(v, o.Type); err == nil {
+		v = converted
+	}
+	known := v.IsWhollyKnown()
+	if isArtifactType(o.Type) {
+		v = v.Mark(fromMark{st.Address})
+	}
+	if !known {
+		v = v.Mark(waitMark{st.Address})
+	}
+	return v
+}
+
+func newInstance(st *Step) *Instance {
+	return &Instance{
+		Step:     st,
+		When:     cty.True,
+		Retry:    Retry{Attempts: 1},
+		ranges:   map[string]hcl.Range{},
+		upstream: map[string]Artifact{},
+		sources:  map[string]Address{},
+	}
+}
+
+func (i *Instance) waitsFor(a Address) {
+	if !slices.Contains(i.Waits, a) {
+		i.Waits = append(i.Waits, a)
+	}
+}
+
+// Eval evaluates the step's block with what is known. The Instance is never nil; where there are errors, parts of it
+// are unknown.
+func (st *Step) Eval(known Known) (*Instance, hcl.Diagnostics) {
+	i, diags := st.eval(st.program.scope(known, nil))
+	return i, sorted(diags)
+}
+
+// eval is Eval in a scope whose local values are shared with other steps.
+func (st *Step) eval(shared *scope) (*Instance, hcl.Diagnostics) {
+	s := *shared
+	s.each = st.each
+	b := st.block
+	d := &decoder{scope: &s, inst: newInstance(st)}
+	if b.when != nil {
+		d.diags = append(d.diags, s.localErrors(b.whenRefs)...)
+		d.ctx = s.context(b.whenRefs)
+		d.inst.When = d.attribute(b.syntax, &whenField, "")
+	}
+	never := d.inst.When.IsKnown() && d.inst.When.False()
+	if never {
+		s.loose, s.locals = true, map[string]localResult{}
+	}
+	d.diags = append(d.diags, s.localErrors(b.refs)...)
+	d.ctx = s.context(b.refs)
+	d.inst.Config = d.block(b.syntax, b.typ.fields, "")
+	d.settings(b.syntax)
+	if never {
+		d.inst.Waits = nil
+	}
+	slices.SortFunc(d.inst.Waits, compareByText)
+	return d.inst, notOn(d.diags, b.badPlaces())
+}
+
+func compareByText(a, b Address) int { return strings.Compare(a.String(), b.String()) }
+
+// badPlaces are the references that have been reported already.
+func (b *stepBlock) badPlaces() []hcl.Range {
+	var out []hcl.Range
+	for _, r := range slices.Concat(b.whenRefs, b.refs, b.depends, b.require) {
+		if r.kind == badRef {
+			out = append(out, r.where)
+		}
+	}
+	return out
+}
+
+// settings decodes seed, timeout and retry.
+func (d *decoder) settings(b *hclsyntax.Block) {
+	for i := range settingFields {
+		f := &settingFields[i]
+		var v cty.Value
+		if f.Block {
+			v = d.blocks(b, f, "")
+		} else {
+			v = d.attribute(b, f, "")
+		}
+		if v.IsNull() || !v.IsWhollyKnown() {
+			continue
+		}
+		switch f.Name {
+		case "seed":
+			d.inst.Seed = asSeed(v)
+		case "timeout":
+			d.inst.Timeout = d.duration(v, "timeout")
+			if d.inst.Timeout == 0 && v.AsString() == "0s" {
+				d.errorf(d.inst.ranges["timeout"], "Not a duration", "timeout must be more than 0. Leave it out for no limit.")
+			}
+		case "retry":
+			attempts, _ := v.GetAttr("attempts").AsBigFloat().Int64()
+			d.inst.Retry = Retry{Attempts: int(attempts), Backoff: d.duration(v.GetAttr("backoff"), "retry.backoff")}
+		}
+	}
+}
+
+func asSeed(v cty.Value) *uint64 {
+	seed, _ := v.AsBigFloat().Uint64()
+	return &seed
+}
+
+func (d *decoder) duration(v cty.Value, path string) time.Duration {
+	t, err := time.ParseDuration(v.AsString())
+	if err != nil || t < 0 {
+		d.errorf(d.inst.Range(path), "Not a duration", "%q is not a duration. Write a number and a unit: \"90s\", \"30m\", \"2h\", \"1h30m\".",
+			v.AsString())
+		return 0
+	}
+	return t
+}
+
+// loadPipeline evaluates the pipeline block.
+func (p *Program) loadPipeline(b *hclsyntax.Block) hcl.Diagnostics {
+	if b == nil {
+		return nil
+	}
+	refs, diags := p.resolveBody(b.Body, allowed{where: "The pipeline block"})
+	s := p.scope(nil, nil)
+	d := &decoder{scope: s, ctx: s.context(refs), inst: newInstance(nil)}
+	v := d.block(b, pipelineFields, "pipeline.")
+	if name := v.GetAttr("name"); !name.IsNull() {
+		p.Name = name.AsString()
+	}
+	if text := v.GetAttr("description"); text.IsKnown() && !text.IsNull() {
+		p.Description = text.AsString()
+	}
+	if seed := v.GetAttr("seed"); seed.IsKnown() && !seed.IsNull() {
+		p.Seed = *asSeed(seed)
+	}
+	return append(diags, notOn(d.diags, places(diags))...)
+}
+
+// Range is where an attribute or block stands: "optimizer.lr", "files[0].include", "part[1].weight". For a path that
+// is not in the text it is the range of the block around it, at last the header of the step.
+func (i *Instance) Range(path string) hcl.Range {
+	for path != "" {
+		if r, ok := i.ranges[path]; ok {
+			return r
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	return i.Step.Range
+}
+
+// Upstream is the artifacts that the configuration refers to, as far as they are known, by the path of their
+// attribute: "model", "part[0].data".
+func (i *Instance) Upstream() map[string]Artifact { return maps.Clone(i.upstream) }
+
+// Sources is the steps that the artifacts come from, by the path of their attribute. A step stands here also before it
+// has run; where the choice among several depends on what is not known yet, none does.
+func (i *Instance) Sources() map[string]Address { return maps.Clone(i.sources) }
+
+// loadOutputs reads the output blocks.
+func (p *Program) loadOutputs(blocks []*hclsyntax.Block) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, b := range blocks {
+		diags = append(diags, unsupported(b, []string{"value", "description"}, nil)...)
+		o := &OutputBlock{Name: b.Labels[0], Range: b.DefRange(), program: p}
+		if attr := b.Body.Attributes["description"]; attr != nil {
+			text, bad := p.constant(attr.Expr, cty.String, "description")
+			diags = append(diags, bad...)
+			if !bad.HasErrors() && !text.IsNull() {
+				o.Description = text.AsString()
+			}
+		}
+		attr := b.Body.Attributes["value"]
+		if attr == nil {
+			diags = append(diags, Error(b.DefRange(), "Missing attribute", fmt.Sprintf("output %q needs a value: value = TYPE.NAME.OUTPUT.", o.Name)))
+			continue
+		}
+		refs, bad := p.resolve(attr.Expr, allowed{steps: true, where: "An output"})
+		diags = append(diags, bad...)
+		o.expr, o.refs = attr.Expr, refs
+		for _, r := range refs {
+			o.Needs = append(o.Needs, p.instances(r, nil)...)
+		}
+		slices.SortFunc(o.Needs, compareByText)
+		o.Needs = slices.Compact(o.Needs)
+		p.Outputs = append(p.Outputs, o)
+	}
+	return diags
+}
+
+// Eval is the value of the output with what is known; unknown parts wait for steps that have not run.
+func (o *OutputBlock) Eval(known Known) (cty.Value, hcl.Diagnostics) {
+	v, diags := o.eval(o.program.scope(known, nil))
+	return v, sorted(diags)
+}
+
+func (o *OutputBlock) eval(s *scope) (cty.Value, hcl.Diagnostics) {
+	diags := s.localErrors(o.refs)
+	ctx := s.context(o.refs)
+	v, bad := o.expr.Value(ctx)
+	if diags = append(diags, s.explain(bad, ctx)...); diags.HasErrors() {
+		return cty.DynamicVal, diags
+	}
+	v, marks := v.UnmarkDeep()
+	if addr, ok := skippedIn(marks); ok {
+		return cty.DynamicVal, append(diags, s.skippedError(o.expr.Range(), addr))
+	}
+	return v, diags
+}

@@ -1,0 +1,96 @@
+package dsl
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// eval evaluates a rule: whether it holds, perhaps unknown, and its message if it does not.
+func (r *rule) eval(s *scope) (cty.Value, string, hcl.Diagnostics) {
+	unknown := cty.UnknownVal(cty.Bool)
+	if r.broken {
+		return unknown, "", nil
+	}
+	if diags := s.localErrors(r.refs); diags.HasErrors() {
+		return unknown, "", diags
+	}
+	ctx := s.context(r.refs)
+	v, diags := r.condition.Value(ctx)
+	if diags.HasErrors() {
+		return unknown, "", s.explain(diags, ctx)
+	}
+	v, marks := v.UnmarkDeep()
+	if addr, ok := skippedIn(marks); ok {
+		return unknown, "", hcl.Diagnostics{s.skippedError(r.condition.Range(), addr)}
+	}
+	holds, err := convert.Convert(v, cty.Bool)
+	if err != nil || holds.IsNull() {
+		return unknown, "", hcl.Diagnostics{Error(r.condition.Range(), "The condition is not true or false",
+			fmt.Sprintf("condition must be true or false; this is %s.", describe(v)))}
+	}
+	if r.message == nil {
+		return holds, "The condition is false.", nil
+	}
+	m, diags := r.message.Value(ctx)
+	if diags.HasErrors() {
+		return unknown, "", s.explain(diags, ctx)
+	}
+	m, _ = m.UnmarkDeep()
+	message, err := convert.Convert(m, cty.String)
+	if err != nil {
+		return unknown, "", hcl.Diagnostics{Error(r.message.Range(), "Wrong type",
+			fmt.Sprintf("error_message must be a string; this is %s.", describe(m)))}
+	}
+	if !message.IsKnown() || message.IsNull() {
+		return holds, "The condition is false.", nil
+	}
+	return holds, message.AsString(), nil
+}
+
+// values lists what the references in a condition stand for: "self.loss is 3.2".
+func (s *scope) values(e hclsyntax.Expression, ctx *hcl.EvalContext) string {
+	var lines []string
+	for _, t := range e.Variables() {
+		v, diags := t.TraverseAbs(ctx)
+		if diags.HasErrors() {
+			continue
+		}
+		if value := shown(v); value != "" {
+			lines = append(lines, fmt.Sprintf("%s is %s", text(t), value))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(slices.Compact(lines), ", ")
+}
+
+// CheckRequire evaluates the step's require blocks, with its own outputs among what is known, and returns one error
+// for each that does not hold. What is not known yet is not an error.
+func (st *Step) CheckRequire(known Known) hcl.Diagnostics {
+	return sorted(st.checkRequire(st.program.scope(known, nil), true))
+}
+
+// checkRequire evaluates the require blocks. Before a run, only what makes a condition impossible to evaluate is an
+// error.
+func (st *Step) checkRequire(shared *scope, ran bool) hcl.Diagnostics {
+	s := *shared
+	s.each, s.self = st.each, st
+	var diags hcl.Diagnostics
+	for _, r := range st.block.rules {
+		holds, message, bad := r.eval(&s)
+		diags = append(diags, notOn(bad, st.block.badPlaces())...)
+		if !ran || !holds.IsKnown() || holds.True() {
+			continue
+		}
+		if values := s.values(r.condition, s.context(r.refs)); values != "" {
+			message += "\n\nHere " + values + "."
+		}
+		diags = append(diags, Error(r.condition.Range(), "A requirement does not hold", message))
+	}
+	return diags
+}
