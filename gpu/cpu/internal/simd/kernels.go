@@ -7,6 +7,8 @@
 // Another processor family gets its own file beside kernels_amd64.go and its own emitter in gen.
 //
 // Start at [Select]. Unless a function says otherwise its slices have equal lengths, and no alignment is asked for.
+//
+//go:generate go run ./gen
 package simd
 
 import (

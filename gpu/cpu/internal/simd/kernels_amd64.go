@@ -1,3 +1,21 @@
 package simd
 
-func available() []*Kernels { return []*Kernels{&portable} }
+import "golang.org/x/sys/cpu"
+
+// available returns what this processor and its operating system can run.
+func available() []*Kernels {
+	x := &cpu.X86
+	var sets []*Kernels
+	if x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL && x.HasFMA {
+		sets = append(sets, &setAVX512)
+	}
+	if x.HasAVX2 && x.HasFMA {
+		sets = append(sets, &setAVX2)
+	}
+	return append(sets, &portable)
+}
+
+var (
+	setAVX512 = assemblyAVX512.kernels("avx512", 16, 14)
+	setAVX2   = assemblyAVX2.kernels("avx2", 8, 6)
+)

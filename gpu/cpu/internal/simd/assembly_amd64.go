@@ -1,0 +1,199 @@
+package simd
+
+// assembly is the generated functions of one instruction set. Unlike those of Kernels they ask for slices of whole
+// registers, and leave what remains to the caller.
+type assembly struct {
+	gemm            []gemmFunc // by the number of rows
+	transpose       func(dst []float32, ldd int, src []float32, lds, rows, cols int)
+	transposeTail   func(dst []float32, ldd int, src []float32, lds, rows, cols int) // nil with AVX2
+	copyWide        func(dst []float32, ldd int, src []float32, lds, rows int)
+	copyNarrow      func(dst []float32, ldd int, src []float32, lds, rows, cols int) // nil with AVX2
+	dot             func(x, y []float32) float32
+	dot3            func(x, y, z []float32) float32
+	max             func(x []float32) float32
+	expSum          func(x []float32, scale, shift float32) float32
+	dotRows         func(out, x, w []float32, ldw int)
+	addRows         func(out, p, v []float32, ldv int)
+	add             func(out, x []float32)
+	scale           func(x []float32, s float32)
+	scaleMul        func(out, x, w []float32, s float32)
+	rotate          func(a, b, cos, sin []float32)
+	normBackward    func(dx, dw, dy, x, w, add []float32, rstd, c float32)
+	normBackwardSet func(dx, dw, dy, x, w []float32, rstd, c float32)
+	swiglu          func(out, gate, up []float32)
+	swigluBackward  func(dGate, dUp, dOut, gate, up []float32)
+	adamW           func(w, g, m, v []float32, p *AdamW)
+	columnMax       func(m, s []float32, scale float32)
+	columnExp       func(s []float32, scale float32, m, sum []float32)
+	columnScale     func(s, f []float32)
+	scoreBackward   func(s, dp []float32, scale float32, lse, delta []float32)
+}
+
+type gemmFunc = func(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+
+// kernels wraps the functions: each does its whole registers in assembly and the rest in Go.
+func (a *assembly) kernels(name string, lanes, mr int) Kernels {
+	k := Kernels{
+		Name: name, MR: mr, NR: 2 * lanes,
+		Gemm: func(mr, kc int, x, y, c []float32, ldc int, init []float32, ldi int) {
+			a.gemm[mr](kc, x, y, c, ldc, init, ldi)
+		},
+		ColumnMax: a.columnMax, ColumnExp: a.columnExp, ColumnScale: a.columnScale, ScoreBackward: a.scoreBackward,
+	}
+	a.wrapBlocks(&k, lanes)
+	a.wrapReductions(&k, lanes)
+	a.wrapElementwise(&k, lanes)
+	return k
+}
+
+// wrapBlocks sets what moves blocks.
+func (a *assembly) wrapBlocks(k *Kernels, lanes int) {
+	k.Transpose = func(dst []float32, ldd int, src []float32, lds, rows, cols int) {
+		for i := 0; i < rows; i += lanes {
+			a.transposeRows(dst[i:], ldd, src[i*lds:], lds, min(lanes, rows-i), cols, lanes)
+		}
+	}
+	wide := k.NR
+	k.CopyRows = func(dst []float32, ldd int, src []float32, lds, rows, cols int) {
+		switch {
+		case rows == 0:
+		case cols == wide:
+			a.copyWide(dst, ldd, src, lds, rows)
+		case cols <= lanes && a.copyNarrow != nil:
+			a.copyNarrow(dst, ldd, src, lds, rows, cols)
+		default:
+			copyRowsPortable(dst, ldd, src, lds, rows, cols)
+		}
+	}
+}
+
+// transposeRows transposes at most one register of rows. Whole registers are stored where nothing else is, or where
+// the next column overwrites it.
+func (a *assembly) transposeRows(dst []float32, ldd int, src []float32, lds, rows, cols, lanes int) {
+	fast := 0
+	switch {
+	case rows == lanes:
+		fast = cols &^ (lanes - 1)
+	case rows == ldd && cols > lanes:
+		fast = (cols - lanes) &^ (lanes - 1) // at least a register is left, for the last columns not to overhang
+	}
+	if fast > 0 {
+		a.transpose(dst, ldd, src, lds, rows, fast)
+	}
+	if fast == cols {
+		return
+	}
+	dst, src, cols = dst[fast*ldd:], src[fast:], cols-fast
+	if a.transposeTail != nil {
+		a.transposeTail(dst, ldd, src, lds, rows, cols)
+	} else {
+		transposePortable(dst, ldd, src, lds, rows, cols)
+	}
+}
+
+// wrapReductions sets what turns rows into numbers.
+func (a *assembly) wrapReductions(k *Kernels, lanes int) {
+	k.Dot = func(x, y []float32) float32 {
+		n := len(x) &^ (lanes - 1)
+		sum := a.dot(x[:n], y[:n])
+		if n < len(x) {
+			sum += dotPortable(x[n:], y[n:])
+		}
+		return sum
+	}
+	k.Dot3 = func(x, y, z []float32) float32 {
+		n := len(x) &^ (lanes - 1)
+		sum := a.dot3(x[:n], y[:n], z[:n])
+		if n < len(x) {
+			sum += dot3Portable(x[n:], y[n:], z[n:])
+		}
+		return sum
+	}
+	k.Max = func(x []float32) float32 {
+		n := len(x) &^ (lanes - 1)
+		if n == 0 {
+			return maxPortable(x)
+		}
+		m := a.max(x[:n])
+		if n < len(x) {
+			m = max(m, maxPortable(x[n:]))
+		}
+		return m
+	}
+	k.ExpSum = func(x []float32, scale, shift float32) float64 {
+		const short = 2048 // so many in float32
+		sum, n := 0.0, len(x)&^(lanes-1)
+		for i := 0; i < n; i += short {
+			sum += float64(a.expSum(x[i:min(n, i+short)], scale, shift))
+		}
+		return sum + expSumPortable(x[n:], scale, shift)
+	}
+	k.DotRows = func(out, x, w []float32, ldw int) {
+		n, rows := len(x)&^(lanes-1), len(out)&^3
+		a.dotRows(out[:rows], x[:n], w, ldw)
+		for i := range out {
+			switch row := w[i*ldw:][:len(x)]; {
+			case i >= rows:
+				out[i] = k.Dot(x, row)
+			case n < len(x):
+				out[i] += dotPortable(x[n:], row[n:])
+			}
+		}
+	}
+	k.AddRows = func(out, p, v []float32, ldv int) {
+		n := len(out) &^ (lanes - 1)
+		a.addRows(out[:n], p, v, ldv)
+		if n < len(out) {
+			addRowsPortable(out[n:], p, v[min(n, len(v)):], ldv)
+		}
+	}
+}
+
+// wrapElementwise sets what goes through slices side by side.
+func (a *assembly) wrapElementwise(k *Kernels, lanes int) {
+	k.Add = func(out, x []float32) {
+		n := len(x) &^ (lanes - 1)
+		a.add(out[:n], x[:n])
+		addPortable(out[n:], x[n:])
+	}
+	k.Scale = func(x []float32, s float32) {
+		n := len(x) &^ (lanes - 1)
+		a.scale(x[:n], s)
+		scalePortable(x[n:], s)
+	}
+	k.ScaleMul = func(out, x, w []float32, s float32) {
+		n := len(x) &^ (lanes - 1)
+		a.scaleMul(out[:n], x[:n], w[:n], s)
+		scaleMulPortable(out[n:], x[n:], w[n:], s)
+	}
+	k.NormBackward = func(dx, dw, dy, x, w, add []float32, rstd, c float32) {
+		n := len(x) &^ (lanes - 1)
+		if add == nil {
+			a.normBackwardSet(dx[:n], dw[:n], dy[:n], x[:n], w[:n], rstd, c)
+		} else {
+			a.normBackward(dx[:n], dw[:n], dy[:n], x[:n], w[:n], add[:n], rstd, c)
+			add = add[n:]
+		}
+		normBackwardPortable(dx[n:], dw[n:], dy[n:], x[n:], w[n:], add, rstd, c)
+	}
+	k.Rotate = func(x, y, cos, sin []float32) {
+		n := len(x) &^ (lanes - 1)
+		a.rotate(x[:n], y[:n], cos[:n], sin[:n])
+		rotatePortable(x[n:], y[n:], cos[n:], sin[n:])
+	}
+	k.SwiGLU = func(out, gate, up []float32) {
+		n := len(out) &^ (lanes - 1)
+		a.swiglu(out[:n], gate[:n], up[:n])
+		swigluPortable(out[n:], gate[n:], up[n:])
+	}
+	k.SwiGLUBackward = func(dGate, dUp, dOut, gate, up []float32) {
+		n := len(gate) &^ (lanes - 1)
+		a.swigluBackward(dGate[:n], dUp[:n], dOut[:n], gate[:n], up[:n])
+		swigluBackwardPortable(dGate[n:], dUp[n:], dOut[n:], gate[n:], up[n:])
+	}
+	k.AdamW = func(w, g, m, v []float32, p *AdamW) {
+		n := len(w) &^ (lanes - 1)
+		a.adamW(w[:n], g[:n], m[:n], v[:n], p)
+		adamWPortable(w[n:], g[n:], m[n:], v[n:], p)
+	}
+}

@@ -1,0 +1,43 @@
+// Command gen writes the assembly of package simd: for each instruction set a file of matrix kernels and a file of
+// vector kernels, the Go declarations of both, and the table that names them.
+//
+//	go generate ./gpu/cpu/internal/simd
+//
+// The emitters are written once for both sets. An [isa] says how wide a register is and which instructions differ; a
+// function names its registers by number and its parameters by name (emit.go).
+package main
+
+import (
+	"flag"
+	"log"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	dir := flag.String("dir", ".", "folder to write to")
+	flag.Parse()
+	for name, text := range files() {
+		if err := os.WriteFile(filepath.Join(*dir, name), []byte(text), 0o644); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+// files returns the text of every generated file.
+func files() map[string]string {
+	all := map[string]string{}
+	for _, set := range []*isa{avx512, avx2} {
+		matrix, vector := newFile(set), newFile(set)
+		emitGemm(matrix)
+		emitTranspose(matrix)
+		emitCopy(matrix)
+		emitReductions(vector)
+		emitElementwise(vector)
+		emitAttention(vector)
+		all["matrix_"+set.name+"_amd64.s"] = matrix.assembly()
+		all["vector_"+set.name+"_amd64.s"] = vector.assembly()
+		all[set.name+"_amd64.go"] = declarations(set, matrix, vector)
+	}
+	return all
+}

@@ -1,0 +1,262 @@
+package main
+
+import "fmt"
+
+// emitGemm writes a micro-kernel for every number of rows. A tile is two registers wide; its sums stay in registers
+// 0 … 2·mr−1. A step of the depth loads one row of the panel of B and broadcasts mr elements of A.
+func emitGemm(f *file) {
+	for mr := 1; mr <= f.mr; mr++ {
+		f.function(fmt.Sprintf("gemm%d", mr), "kc int, a, b, c []float32, ldc int, init []float32, ldi int", false,
+			func(f *function) { f.gemm(mr) })
+	}
+}
+
+func (f *function) gemm(mr int) {
+	const unroll = 4
+	f.integer("kc", "CX")
+	f.pointer("a", "AX")
+	f.pointer("b", "BX")
+	f.pointer("c", "DX")
+	f.stride("ldc", "SI")
+	f.pointer("init", "DI")
+	f.stride("ldi", "R8")
+	for i := range 2 * mr {
+		f.clear(i)
+	}
+	f.op("MOVQ", "DX", "R9")
+	for range mr { // the tile of C will be here when the sums are done
+		f.op("PREFETCHT0", "(R9)")
+		f.op("PREFETCHT0", at("R9", 2*f.width()-4))
+		f.op("ADDQ", "SI", "R9")
+	}
+
+	f.op("MOVQ", "CX", "R9")
+	f.op("SHRQ", "$2", "R9")
+	f.times("R9", func() {
+		for k := range unroll {
+			f.gemmStep(mr, k)
+		}
+		f.advance(unroll*mr*4, "AX")
+		f.advance(unroll*2*f.width(), "BX")
+	})
+	f.op("ANDQ", fmt.Sprintf("$%d", unroll-1), "CX")
+	f.times("CX", func() {
+		f.gemmStep(mr, 0)
+		f.advance(mr*4, "AX")
+		f.advance(2*f.width(), "BX")
+	})
+
+	store := f.label()
+	f.op("TESTQ", "DI", "DI")
+	f.op("JZ", store)
+	for i := range mr {
+		f.op("VADDPS", "(DI)", f.v(2*i), f.v(2*i))
+		f.op("VADDPS", at("DI", f.width()), f.v(2*i+1), f.v(2*i+1))
+		f.op("ADDQ", "R8", "DI")
+	}
+	f.place(store)
+	for i := range mr {
+		f.op("VMOVUPS", f.v(2*i), "(DX)")
+		f.op("VMOVUPS", f.v(2*i+1), at("DX", f.width()))
+		f.op("ADDQ", "SI", "DX")
+	}
+	f.ret()
+}
+
+// gemmStep is step k of the unrolled loop.
+func (f *function) gemmStep(mr, k int) {
+	b0, b1 := f.v(2*f.mr), f.v(2*f.mr+1)
+	f.op("VMOVUPS", at("BX", 2*k*f.width()), b0)
+	f.op("VMOVUPS", at("BX", (2*k+1)*f.width()), b1)
+	for i := range mr {
+		a := f.v(2*f.mr + 2 + i%2)
+		f.op("VBROADCASTSS", at("AX", 4*(k*mr+i)), a)
+		f.op("VFMADD231PS", b0, a, f.v(2*i))
+		f.op("VFMADD231PS", b1, a, f.v(2*i+1))
+	}
+}
+
+const blockParams = "dst []float32, ldd int, src []float32, lds, rows, cols int"
+
+// emitTranspose writes the transpose of at most one register of rows, and a multiple of as many columns. It stores
+// whole registers: what it writes beyond rows, the next column overwrites or the caller leaves room for.
+//
+// With AVX-512, transposeTail takes any number of columns and stores what it must and no more.
+func emitTranspose(f *file) {
+	f.function("transpose", blockParams, false, func(f *function) { f.transpose(false) })
+	if f.isa == avx512 {
+		f.function("transposeTail", blockParams, false, func(f *function) { f.transpose(true) })
+	}
+}
+
+func (f *function) transpose(tail bool) {
+	f.pointer("dst", "DI")
+	f.stride("ldd", "SI")
+	f.pointer("src", "BX")
+	f.stride("lds", "DX")
+	f.integer("rows", "R8")
+	f.integer("cols", "CX")
+	if tail {
+		f.mask("R8", "K1")
+	}
+	loop, done := f.label(), f.label()
+	f.place(loop)
+	f.op("TESTQ", "CX", "CX")
+	f.op("JLE", done)
+	if tail {
+		f.op("MOVQ", "CX", "R9")
+		whole := f.label()
+		f.op("CMPQ", "R9", fmt.Sprintf("$%d", f.lanes))
+		f.op("JLE", whole)
+		f.op("MOVQ", fmt.Sprintf("$%d", f.lanes), "R9")
+		f.place(whole)
+		f.mask("R9", "K2")
+	}
+	f.loadRows(tail)
+	if f.isa == avx512 {
+		f.transpose16(tail)
+	} else {
+		f.transpose8()
+	}
+	f.advance(f.width(), "BX")
+	f.op("SUBQ", fmt.Sprintf("$%d", f.lanes), "CX")
+	f.op("JMP", loop)
+	f.place(done)
+	f.ret()
+}
+
+// mask sets the lowest bits of a mask register, as many as count says (at most one register of them).
+func (f *function) mask(count, k string) {
+	f.op("MOVQ", "CX", "R11")
+	f.op("MOVQ", count, "CX")
+	f.op("MOVQ", "$1", "R10")
+	f.op("SHLQ", "CX", "R10")
+	f.op("DECQ", "R10")
+	f.op("KMOVW", "R10", k)
+	f.op("MOVQ", "R11", "CX")
+}
+
+// loadRows loads one register of each row; those that do not exist keep what they hold.
+func (f *function) loadRows(tail bool) {
+	loaded := f.label()
+	f.op("MOVQ", "BX", "AX")
+	for i := range f.lanes {
+		if i > 0 {
+			f.op("CMPQ", "R8", fmt.Sprintf("$%d", i))
+			f.op("JLE", loaded)
+		}
+		if tail {
+			f.op("VMOVUPS.Z", "(AX)", "K2", f.v(i))
+		} else {
+			f.op("VMOVUPS", "(AX)", f.v(i))
+		}
+		f.op("ADDQ", "DX", "AX")
+	}
+	f.place(loaded)
+}
+
+// transpose16 turns Z0 … Z15 and stores the 16 columns: pairs of rows are interleaved, then pairs of pairs, which
+// leaves 4×4 blocks in the quarters of each register; two rounds of shuffling quarters bring these in order.
+func (f *function) transpose16(tail bool) {
+	z := f.v
+	for i := 0; i < 16; i += 2 {
+		f.op("VUNPCKLPS", z(i+1), z(i), z(16+i))
+		f.op("VUNPCKHPS", z(i+1), z(i), z(17+i))
+	}
+	for i := 0; i < 16; i += 4 {
+		f.op("VUNPCKLPD", z(18+i), z(16+i), z(i))
+		f.op("VUNPCKHPD", z(18+i), z(16+i), z(i+1))
+		f.op("VUNPCKLPD", z(19+i), z(17+i), z(i+2))
+		f.op("VUNPCKHPD", z(19+i), z(17+i), z(i+3))
+	}
+	for c := range 4 {
+		f.op("VSHUFF32X4", "$0x88", z(4+c), z(c), z(16+c))
+		f.op("VSHUFF32X4", "$0x88", z(12+c), z(8+c), z(20+c))
+		f.op("VSHUFF32X4", "$0xdd", z(4+c), z(c), z(24+c))
+		f.op("VSHUFF32X4", "$0xdd", z(12+c), z(8+c), z(28+c))
+	}
+	for c := range 4 {
+		f.op("VSHUFF32X4", "$0x88", z(20+c), z(16+c), z(c))
+		f.op("VSHUFF32X4", "$0xdd", z(20+c), z(16+c), z(8+c))
+		f.op("VSHUFF32X4", "$0x88", z(28+c), z(24+c), z(4+c))
+		f.op("VSHUFF32X4", "$0xdd", z(28+c), z(24+c), z(12+c))
+	}
+	f.storeColumns(0, tail)
+}
+
+// transpose8 turns Y0 … Y7 in the same way, with halves instead of quarters.
+func (f *function) transpose8() {
+	y := f.v
+	for i := 0; i < 8; i += 2 {
+		f.op("VUNPCKLPS", y(i+1), y(i), y(8+i))
+		f.op("VUNPCKHPS", y(i+1), y(i), y(9+i))
+	}
+	for i := 0; i < 8; i += 4 {
+		f.op("VUNPCKLPD", y(10+i), y(8+i), y(i))
+		f.op("VUNPCKHPD", y(10+i), y(8+i), y(i+1))
+		f.op("VUNPCKLPD", y(11+i), y(9+i), y(i+2))
+		f.op("VUNPCKHPD", y(11+i), y(9+i), y(i+3))
+	}
+	for c := range 4 {
+		f.op("VPERM2F128", "$0x20", y(4+c), y(c), y(8+c))
+		f.op("VPERM2F128", "$0x31", y(4+c), y(c), y(12+c))
+	}
+	f.storeColumns(8, false)
+}
+
+// storeColumns stores the columns in the registers from first on.
+func (f *function) storeColumns(first int, tail bool) {
+	stored := f.label()
+	for c := range f.lanes {
+		if tail {
+			if c > 0 {
+				f.op("CMPQ", "R9", fmt.Sprintf("$%d", c))
+				f.op("JLE", stored)
+			}
+			f.op("VMOVUPS", f.v(first+c), "K1", "(DI)")
+		} else {
+			f.op("VMOVUPS", f.v(first+c), "(DI)")
+		}
+		f.op("ADDQ", "SI", "DI")
+	}
+	f.place(stored)
+}
+
+// emitCopy writes the copy of rows of exactly NR columns; and with AVX-512 of at most one register of columns.
+func emitCopy(f *file) {
+	f.function("copyWide", "dst []float32, ldd int, src []float32, lds, rows int", false, func(f *function) {
+		f.copyStart()
+		f.times("R8", func() {
+			f.op("VMOVUPS", "(BX)", f.v(0))
+			f.op("VMOVUPS", at("BX", f.width()), f.v(1))
+			f.op("VMOVUPS", f.v(0), "(DI)")
+			f.op("VMOVUPS", f.v(1), at("DI", f.width()))
+			f.op("ADDQ", "DX", "BX")
+			f.op("ADDQ", "SI", "DI")
+		})
+		f.ret()
+	})
+	if f.isa != avx512 {
+		return
+	}
+	f.function("copyNarrow", blockParams, false, func(f *function) {
+		f.copyStart()
+		f.integer("cols", "R9")
+		f.mask("R9", "K1")
+		f.times("R8", func() {
+			f.op("VMOVUPS.Z", "(BX)", "K1", f.v(0))
+			f.op("VMOVUPS", f.v(0), "K1", "(DI)")
+			f.op("ADDQ", "DX", "BX")
+			f.op("ADDQ", "SI", "DI")
+		})
+		f.ret()
+	})
+}
+
+func (f *function) copyStart() {
+	f.pointer("dst", "DI")
+	f.stride("ldd", "SI")
+	f.pointer("src", "BX")
+	f.stride("lds", "DX")
+	f.integer("rows", "R8")
+}
