@@ -1,0 +1,49 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+)
+
+// Material is everything that a step's result depends on. It is kept with the result and in the journal, so that a
+// later plan can say what has changed.
+type Material struct {
+	Type    string          `json:"type"`
+	Version int             `json:"version"`
+	Config  json.RawMessage `json:"config"` // canonical: sorted names, artifacts as {"kind","digest"}, no paths, no free attributes
+	Seed    uint64          `json:"seed"`
+	Files   []File          `json:"files,omitempty"`
+}
+
+// A File is a file outside the recipe that a step reads. Its path is for messages and is not part of the key.
+type File struct {
+	Path   string `json:"path"`
+	Digest string `json:"digest"`
+}
+
+// Key is the name of the result that this material makes.
+func (m *Material) Key() (string, error) {
+	files := make([]string, len(m.Files))
+	for i, f := range m.Files {
+		files[i] = f.Digest
+	}
+	text, err := json.Marshal(struct {
+		Config  json.RawMessage `json:"config"`
+		Files   []string        `json:"files"`
+		Seed    uint64          `json:"seed"`
+		Type    string          `json:"type"`
+		Version int             `json:"version"`
+	}{m.Config, files, m.Seed, m.Type, m.Version})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// input is how an artifact appears in Material.Config.
+type input struct {
+	Kind   string `json:"kind"`
+	Digest string `json:"digest"`
+}

@@ -1,0 +1,312 @@
+package plan
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"athanor/dsl"
+	"athanor/engine/internal/store"
+	"athanor/steps"
+)
+
+// A Predictor decides what becomes of a step, given the outputs known so far. The plan asks it once per step, the run
+// again whenever a step is about to start. It is for one goroutine.
+type Predictor struct {
+	program *dsl.Program
+	state   State
+	known   dsl.Known
+	force   map[string]string // by address: why it runs even if it is cached
+	fields  map[string][]dsl.Field
+}
+
+func newPredictor(program *dsl.Program, state State) *Predictor {
+	return &Predictor{
+		program: program, state: state,
+		known: dsl.Known{}, force: map[string]string{}, fields: map[string][]dsl.Field{},
+	}
+}
+
+// Known returns the outputs known so far. It is the predictor's own: do not change it.
+func (p *Predictor) Known() dsl.Known { return p.known }
+
+// Resolve decides a step and sets its fields. Diagnostics are the pipeline's fault, the error is not.
+func (p *Predictor) Resolve(s *Step) (hcl.Diagnostics, error) {
+	s.Key, s.Material, s.Made, s.Require, s.Resumes = "", nil, nil, nil, false
+	s.After = p.running(s)
+	instance, diags := s.Program.Eval(p.known)
+	if diags.HasErrors() {
+		return diags, nil
+	}
+	s.Instance = instance
+	if instance.When.IsKnown() && instance.When.False() {
+		s.Action, s.Reason = Skipped, "its condition (when) is false"
+		p.known[s.Name()] = cty.NullVal(cty.DynamicPseudoType)
+		return diags, nil
+	}
+	if len(instance.Waits) > 0 || !instance.When.IsKnown() || !instance.Config.IsWhollyKnown() {
+		s.Action, s.After = Deferred, instance.Waits
+		s.Reason = "depends on " + join(instance.Waits)
+		more, err := p.checkEarly(s)
+		return append(diags, more...), err
+	}
+	more, err := p.makeMaterial(s, instance.Config)
+	diags = append(diags, more...)
+	if diags.HasErrors() || err != nil {
+		return diags, err
+	}
+	if s.Key, err = s.Material.Key(); err != nil {
+		return diags, err
+	}
+	return diags, p.decide(s)
+}
+
+// running lists the steps that come before s and that have not ended.
+func (p *Predictor) running(s *Step) []dsl.Address {
+	var after []dsl.Address
+	for _, need := range s.Needs {
+		if need.Action == Run || need.Action == Deferred {
+			after = append(after, need.Address)
+		}
+	}
+	return after
+}
+
+// decide looks the key up and gives the reason.
+func (p *Predictor) decide(s *Step) error {
+	made, err := p.state.Store.Lookup(s.Key)
+	damage := (*store.DamageError)(nil)
+	switch {
+	case p.force[s.Name()] != "":
+		s.Action, s.Reason, s.Made = Run, p.force[s.Name()], made
+	case errors.As(err, &damage):
+		s.Action, s.Reason, s.Made = Run, fmt.Sprintf("output %s: %v", damage.Reason, damage), made
+	case err != nil:
+		return fmt.Errorf("looking up %s: %w", s.Name(), err)
+	case made != nil:
+		s.Action, s.Reason, s.After = Cached, "", nil
+		return p.Adopt(s, made)
+	default:
+		s.Action = Run
+		if s.Reason, err = p.reason(s); err != nil {
+			return err
+		}
+	}
+	checkpoints, _ := os.ReadDir(filepath.Join(p.state.Store.WorkDir(s.Key), "checkpoints"))
+	s.Resumes = len(checkpoints) > 0
+	return nil
+}
+
+// Adopt makes the outputs of a result known.
+func (p *Predictor) Adopt(s *Step, made *store.Action) error {
+	value, err := outputs(s, made)
+	if err != nil {
+		return fmt.Errorf("the stored result of %s: %w", s.Name(), err)
+	}
+	s.Made = made
+	p.known[s.Name()] = value
+	delete(p.force, s.Name())
+	s.Require = s.Program.CheckRequire(p.known)
+	return nil
+}
+
+// Forget takes a result back, because its outputs have turned out to be damaged: the step is to run again.
+func (p *Predictor) Forget(s *Step, reason string) {
+	delete(p.known, s.Name())
+	p.force[s.Name()] = reason
+	s.Action, s.Reason = Run, reason
+}
+
+// reason says why a step whose key is new will run.
+func (p *Predictor) reason(s *Step) (string, error) {
+	last, err := p.state.Journal.Last(s.Name())
+	if err != nil {
+		return "", err
+	}
+	if last == nil {
+		return "never ran", nil
+	}
+	raw := last.Material
+	if len(raw) == 0 { // it was cached in that run: the material is with the result
+		if made, err := p.state.Store.Lookup(last.Key); made != nil && err == nil {
+			raw = made.Material
+		}
+	}
+	var old Material
+	if len(raw) == 0 || json.Unmarshal(raw, &old) != nil {
+		return "its last result is gone", nil
+	}
+	return why(&old, s.Material, s.Instance.Sources()), nil
+}
+
+// makeMaterial collects what the key is made of, and lets the step type check it.
+func (p *Predictor) makeMaterial(s *Step, config cty.Value) (hcl.Diagnostics, error) {
+	files, diags, err := p.check(s, config)
+	if diags.HasErrors() || err != nil {
+		return diags, err
+	}
+	key, err := p.marshal(s, config, dsl.MarshalOptions{Key: true, Artifact: func(a dsl.Artifact) any {
+		return input{a.Kind, a.Digest}
+	}})
+	if err != nil {
+		return diags, err
+	}
+	s.Files = files
+	s.Material = &Material{Type: s.Type.Name, Version: s.Type.Version, Config: key, Seed: p.seed(s)}
+	if len(files) == 0 {
+		return diags, nil
+	}
+	digests, err := p.state.Store.Digests(files)
+	if err != nil {
+		if why := (*fs.PathError)(nil); !errors.As(err, &why) || errors.Is(err, syscall.ENOSPC) {
+			return diags, err
+		}
+		return append(diags, dsl.Error(s.Program.Range, "Unreadable file",
+			fmt.Sprintf("A file that %s reads cannot be read: %v.", s.Name(), err))), nil
+	}
+	s.Material.Files = make([]File, len(files))
+	for i, path := range files {
+		s.Material.Files[i] = File{p.relative(path), digests[i]}
+	}
+	return diags, nil
+}
+
+// relative shortens a path below the pipeline's folder.
+func (p *Predictor) relative(path string) string {
+	if r, err := filepath.Rel(p.program.Dir, path); err == nil && !strings.HasPrefix(r, "..") {
+		return r
+	}
+	return path
+}
+
+// checkEarly lets the step type look at a configuration in which nothing but artifacts is missing, so that a mistake
+// below hours of work is found before them. An artifact that does not exist yet has a kind and no digest.
+func (p *Predictor) checkEarly(s *Step) (hcl.Diagnostics, error) {
+	config, err := cty.Transform(s.Instance.Config, func(_ cty.Path, v cty.Value) (cty.Value, error) {
+		if !v.IsKnown() && v.Type().IsCapsuleType() {
+			return dsl.ArtifactVal(dsl.Artifact{Kind: v.Type().FriendlyName()}), nil
+		}
+		return v, nil
+	})
+	if err != nil || !config.IsWhollyKnown() {
+		return nil, err
+	}
+	_, diags, err := p.check(s, config)
+	return diags, err
+}
+
+// check calls the type's Files and Check, and returns the files' absolute paths.
+func (p *Predictor) check(s *Step, config cty.Value) ([]string, hcl.Diagnostics, error) {
+	if s.Type.Files == nil && s.Type.Check == nil {
+		return nil, nil, nil
+	}
+	spec, err := p.spec(s, config, dsl.MarshalOptions{Artifact: planned})
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.Type.Check != nil {
+		if err := s.Type.Check(spec); err != nil {
+			return nil, Blame(s, "Invalid configuration", err), nil
+		}
+	}
+	if s.Type.Files == nil {
+		return nil, nil, nil
+	}
+	files, err := s.Type.Files(spec)
+	if err != nil {
+		return nil, Blame(s, "Invalid input files", err), nil
+	}
+	for i, path := range files {
+		files[i] = spec.Resolve(path)
+	}
+	return files, nil, nil
+}
+
+// planned is an artifact as a step type sees it before the run: no path.
+func planned(a dsl.Artifact) any { return steps.Artifact{Kind: a.Kind, Digest: a.Digest} }
+
+// spec describes the step to its type. The run adds what it alone knows.
+func (p *Predictor) spec(s *Step, config cty.Value, o dsl.MarshalOptions) (*steps.Spec, error) {
+	raw, err := p.marshal(s, config, o)
+	if err != nil {
+		return nil, err
+	}
+	return &steps.Spec{
+		Address: s.Name(), Type: s.Type.Name, Version: s.Type.Version, Key: s.Key,
+		Config: raw, Seed: p.seed(s), Files: s.Files, Dir: p.program.Dir,
+	}, nil
+}
+
+// Spec describes a step that is about to run. path finds the folder of an artifact.
+func (p *Predictor) Spec(s *Step, path func(digest string) (string, error)) (*steps.Spec, error) {
+	var failed error
+	spec, err := p.spec(s, s.Instance.Config, dsl.MarshalOptions{Artifact: func(a dsl.Artifact) any {
+		dir, err := path(a.Digest)
+		if err != nil && failed == nil {
+			failed = err
+		}
+		return steps.Artifact{Kind: a.Kind, Digest: a.Digest, Path: dir}
+	}})
+	if err == nil {
+		err = failed
+	}
+	return spec, err
+}
+
+// seed is the block's own seed or the pipeline's. It does not depend on the step's name, so renaming keeps the key.
+func (p *Predictor) seed(s *Step) uint64 {
+	if s.Instance.Seed != nil {
+		return *s.Instance.Seed
+	}
+	return p.program.Seed
+}
+
+func (p *Predictor) marshal(s *Step, config cty.Value, o dsl.MarshalOptions) (json.RawMessage, error) {
+	fields, ok := p.fields[s.Type.Name]
+	if !ok {
+		var err error
+		if fields, err = dsl.Fields(s.Type.Config); err != nil {
+			return nil, fmt.Errorf("step type %s: %w", s.Type.Name, err)
+		}
+		p.fields[s.Type.Name] = fields
+	}
+	raw, err := dsl.MarshalConfig(config, fields, o)
+	if err != nil {
+		return nil, fmt.Errorf("the configuration of %s: %w", s.Name(), err)
+	}
+	return raw, nil
+}
+
+// Blame turns a step type's error into a diagnostic at the attribute that it blames, or at the block's header.
+func Blame(s *Step, summary string, err error) hcl.Diagnostics {
+	where := s.Program.Range
+	if attr := (*steps.AttributeError)(nil); errors.As(err, &attr) && s.Instance != nil {
+		where, err = s.Instance.Range(attr.Path), attr.Err
+	}
+	return hcl.Diagnostics{dsl.Error(where, summary, Sentence(s.Name()+": "+err.Error()))}
+}
+
+// Sentence ends a message with a full stop, as diagnostics do.
+func Sentence(text string) string {
+	text = strings.TrimSpace(text)
+	if text == "" || strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + "."
+}
+
+func join(list []dsl.Address) string {
+	names := make([]string, len(list))
+	for i, a := range list {
+		names[i] = a.String()
+	}
+	return few(names)
+}

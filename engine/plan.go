@@ -1,0 +1,79 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"athanor/engine/internal/plan"
+	"athanor/engine/internal/ui"
+	"athanor/steps"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var f projectFlags
+	var o plan.Options
+	var asJSON, detailed bool
+	cmd := &cobra.Command{
+		Use:   "plan [PIPELINE]",
+		Short: "Say what would run, why, and what it would need",
+		Long: `Says what engine run would do about each step:
+
+  cached     its result is in the store
+  run        it would run; the reason says why
+  deferred   it depends on outputs that do not exist yet: run decides as soon as they do, and finds it cached if its
+             inputs come out as they were
+  skipped    its condition (when) is false`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path, _ := takePipeline(args, 0)
+			return a.withPlan(path, &f, o, func(p *project, made *plan.Plan) error {
+				return p.printPlan(made, asJSON, detailed)
+			})
+		},
+	}
+	f.bind(cmd)
+	cmd.Flags().StringArrayVar(&o.Targets, "target", nil, "plan only this step and what it depends on (repeatable)")
+	cmd.Flags().StringArrayVar(&o.Force, "force", nil, "plan to run this step even if it is cached (repeatable)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 4 if something would run, with 0 if not")
+	return cmd
+}
+
+// plannedStep is a step as plan --json prints it.
+type plannedStep struct {
+	Address  string         `json:"address"`
+	Action   plan.Action    `json:"action"`
+	Reason   string         `json:"reason"`
+	After    []string       `json:"after"`
+	Estimate steps.Estimate `json:"estimate"`
+	Seconds  float64        `json:"seconds,omitempty"`
+	Resumes  bool           `json:"resumes,omitempty"`
+	Key      string         `json:"key,omitempty"`
+}
+
+func (p *project) printPlan(made *plan.Plan, asJSON, detailed bool) error {
+	if asJSON {
+		list := make([]plannedStep, 0, len(made.Steps))
+		for _, s := range made.Steps {
+			after := make([]string, 0, len(s.After))
+			for _, address := range s.After {
+				after = append(after, address.String())
+			}
+			list = append(list, plannedStep{s.Name(), s.Action, s.Reason, after, s.Estimate, s.Seconds, s.Resumes, s.Key})
+		}
+		if err := p.app.printJSON(map[string]any{"steps": list}); err != nil {
+			return err
+		}
+	} else if err := ui.Plan(p.app.out, made); err != nil {
+		return err
+	}
+	if held := made.Require(); held.HasErrors() {
+		if err := p.show(held); err != nil {
+			return err
+		}
+		return &exitError{code: exitGate}
+	}
+	if detailed && made.Busy() {
+		return &exitError{code: exitBusy}
+	}
+	return nil
+}

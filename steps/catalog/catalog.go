@@ -1,0 +1,10 @@
+// Package catalog lists the step types: everything that a recipe can say.
+//
+// Adding a step type is a package under steps and one line here. The order is the order of the reference documentation:
+// that of a recipe.
+package catalog
+
+import "athanor/steps"
+
+// Types are the step types that the engine knows.
+var Types = []steps.Type{}
