@@ -19,7 +19,7 @@ import (
 func expand(s *steps.Spec, at string, include, exclude []string) ([]string, error) {
 	var found []string
 	for i, pattern := range include {
-		matches, err := glob(s.Resolve(pattern))
+		matches, err := glob(absolute(s, pattern))
 		if err == nil && len(matches) == 0 {
 			err = noMatch(s, pattern)
 		}
@@ -46,12 +46,25 @@ func expand(s *steps.Spec, at string, include, exclude []string) ([]string, erro
 	return kept, nil
 }
 
+// absolute makes a pattern start at the root; wildcards in the name of the pipeline's folder stand for themselves.
+func absolute(s *steps.Spec, pattern string) string {
+	if filepath.IsAbs(pattern) {
+		return filepath.ToSlash(pattern)
+	}
+	return path.Join(escape.Replace(filepath.ToSlash(s.Dir)), filepath.ToSlash(pattern))
+}
+
+var escape = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `{`, `\{`, `}`, `\}`)
+
 // glob lists the regular files that match an absolute pattern. Symbolic links to folders are not followed by **, which
 // could go round in circles.
 func glob(pattern string) ([]string, error) {
-	base, rest := doublestar.SplitPattern(filepath.ToSlash(pattern))
+	base, rest := doublestar.SplitPattern(pattern)
 	if !doublestar.ValidatePattern(rest) {
 		return nil, fmt.Errorf("%q is not a pattern: %w", pattern, doublestar.ErrBadPattern)
+	}
+	if info, err := os.Stat(base); err != nil || !info.IsDir() {
+		return nil, nil // noMatch says why
 	}
 	names, err := doublestar.Glob(os.DirFS(base), rest, doublestar.WithFilesOnly(), doublestar.WithNoFollow(),
 		doublestar.WithNoHidden(), doublestar.WithFailOnIOErrors())
@@ -81,11 +94,11 @@ func noMatch(s *steps.Spec, pattern string) error {
 	if info, err := os.Stat(full); err == nil && info.IsDir() {
 		return fmt.Errorf("%s is a folder: write %q for all files in it", full, strings.TrimRight(pattern, "/")+"/**")
 	}
-	base, rest := doublestar.SplitPattern(filepath.ToSlash(full))
+	base, rest := doublestar.SplitPattern(absolute(s, pattern))
 	info, err := os.Stat(base)
 	switch {
 	case err != nil:
-		return fmt.Errorf("no file matches %q: the folder %s does not exist; relative paths start at the pipeline's folder, %s", pattern, base, s.Dir)
+		return fmt.Errorf("no file matches %q: the folder %s does not exist; relative patterns start at the pipeline's folder, %s", pattern, base, s.Dir)
 	case !info.IsDir():
 		return fmt.Errorf("no file matches %q: %s is a file, not a folder", pattern, base)
 	}
@@ -103,7 +116,7 @@ func excluded(s *steps.Spec, file string, patterns []string) bool {
 		case !strings.Contains(p, "/"):
 			target = path.Base(file)
 		case !strings.HasPrefix(p, "**/"):
-			p = filepath.ToSlash(s.Resolve(p))
+			p = absolute(s, p)
 		}
 		if doublestar.MatchUnvalidated(p, target) {
 			return true
