@@ -18,7 +18,7 @@ type rule interface {
 //	|\s+
 type wordRule struct {
 	digits int  // longest run of digits: 3, or 1 for Qwen
-	endRun bool // cl100k as tiktoken states it: white space at the end of the text stays whole (\s++$ before \s*[\r\n])
+	endRun bool // cl100k: white space at the end of the text stays whole (\s+\z before \s*[\r\n]+)
 }
 
 func (w wordRule) each(s string, yield func(piece string)) {

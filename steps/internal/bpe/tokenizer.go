@@ -16,9 +16,9 @@ type Tokenizer struct {
 	byName map[string]int32 // names of special and other added tokens
 	byByte [256]int32       // the token of each single byte
 	merges *mergeTable
-	order  []mergePair // the merges in order of precedence, as they are written to a file
-	ranks  []uint32    // their ranks; nil if these are their places in order
-	whole  map[string]int32
+	order  []mergePair      // the merges in order of precedence, as they are written to a file
+	ranks  []uint32         // their ranks; nil if these are their places in order
+	whole  map[string]int32 // words that are a token as they are, whatever the merges say; nil if the file does not ask for it
 
 	rules     []rule     // applied one after the other, each to the pieces of the one before
 	normalize *norm.Form // what the file asks for before anything else; nil for nothing
@@ -99,21 +99,26 @@ func (t *Tokenizer) Digest() string { return t.digest() }
 
 // finish derives what encoding needs from tokens, order and format, and checks that every text can be encoded.
 func (t *Tokenizer) finish() error {
-	ids := make(map[string]int32, len(t.tokens))
+	ids := make(map[string]int32, len(t.tokens)) // the model's own, by name
 	for id, tok := range t.tokens {
-		if tok.name != "" && !t.IsSpecial(int32(id)) {
-			ids[string(tok.bytes)] = int32(id)
+		if tok.name != "" && (tok.added == nil || tok.inModel) {
+			ids[tok.name] = int32(id)
 		}
 	}
 	if err := t.findBytes(ids); err != nil {
 		return err
 	}
 	if t.format.ignoreMerges {
-		t.whole = ids
+		t.whole = make(map[string]int32, len(ids))
+		for name, id := range ids {
+			if b := decodeName(name); !t.IsSpecial(id) && encodeName(b) == name {
+				t.whole[string(b)] = id
+			}
+		}
 	}
 	t.merges = newMergeTable(len(t.order))
 	for i, m := range t.order {
-		joined := string(t.tokens[m.left].bytes) + string(t.tokens[m.right].bytes)
+		joined := t.tokens[m.left].name + t.tokens[m.right].name
 		id, ok := ids[joined]
 		if !ok {
 			return fmt.Errorf("merge %d makes %q, which the vocabulary does not have", i, joined)
@@ -159,7 +164,7 @@ func (t *Tokenizer) findBytes(ids map[string]int32) error {
 	missing := 0
 	first := byte(0)
 	for b := range t.byByte {
-		id, ok := ids[string([]byte{byte(b)})]
+		id, ok := ids[string(byteRune[b])]
 		if !ok {
 			if missing == 0 {
 				first = byte(b)
