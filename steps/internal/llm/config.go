@@ -109,6 +109,9 @@ func ReadConfig(dir string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
+	if c.RopeScaling != nil && c.RopeScaling.kind() == "default" {
+		c.RopeScaling = nil // it scales nothing
+	}
 	return c, nil
 }
 
@@ -144,9 +147,6 @@ func (j *configJSON) config() (Config, error) {
 	if p := j.RopeParameters; p != nil {
 		c.RopeTheta = or(p.RopeTheta, c.RopeTheta)
 		c.RopeScaling = &p.RopeScaling
-	}
-	if c.RopeScaling != nil && c.RopeScaling.kind() == "default" {
-		c.RopeScaling = nil
 	}
 	return c, nil
 }

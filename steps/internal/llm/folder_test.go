@@ -250,6 +250,7 @@ func TestLoadErrors(t *testing.T) {
 		"activation":    {config(`"silu"`, `"gelu"`), `hidden_act "gelu"`},
 		"bias":          {config(`"attention_bias": false`, `"attention_bias": true`), "attention_bias"},
 		"rope":          {config(`"rope_scaling": null`, `"rope_scaling": {"rope_type": "longrope"}`), `type "longrope" is not supported`},
+		"partial rope":  {config(`"rope_scaling": null`, `"rope_parameters": {"partial_rotary_factor": 0.5}`), "partial_rotary_factor 0.5"},
 		"damaged json":  {config(`{`, `[`), "config.json"},
 		"impossible":    {config(`"num_key_value_heads": 2`, `"num_key_value_heads": 3`), "no multiple of num_key_value_heads 3"},
 		"cut short": {func(t *testing.T, dir string) {

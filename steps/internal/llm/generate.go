@@ -40,7 +40,9 @@ const defaultSlots = 32
 // under the distribution that it was drawn from: at the temperature, renormalised over what top-k and top-p left. At
 // temperature 0 it is the model's own log-probability. An error of emit ends the generation.
 //
-// Answer i depends on prompt i, the settings, the seed and i, not on what else is generated beside it.
+// Answer i depends on prompt i, the settings, the seed and i, not on what else is generated beside it. Prompts may go
+// beyond the context that the model was trained on; the caller knows better whether they should. The last Forward's
+// activations are lost.
 func (m *Model) Generate(ctx context.Context, prompts [][]int32, o Sampling, emit func(seq int, id int32, logp float64) error) ([][]int32, error) {
 	if err := o.validate(); err != nil {
 		return nil, err

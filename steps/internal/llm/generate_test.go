@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -218,5 +219,40 @@ func TestSampler(t *testing.T) {
 	var s sampler
 	if _, _, err := s.draw([]float32{0, float32(math.NaN())}, Sampling{}, nil); err == nil {
 		t.Error("a logit that is not a number: no error")
+	}
+}
+
+// TestTruncate compares what is kept with a sorted list, for many random distributions with ties.
+func TestTruncate(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	var s sampler
+	for range 2000 {
+		logits := make([]float32, 1+random.IntN(40))
+		for i := range logits {
+			logits[i] = float32(random.IntN(8))
+		}
+		o := Sampling{Temperature: 1, TopK: random.IntN(len(logits) + 2), TopP: random.Float64()}
+		total := s.weigh(logits, 7, 1)
+
+		order := make([]int32, len(logits))
+		for i := range order {
+			order[i] = int32(i)
+		}
+		slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(logits[b], logits[a]) })
+		var want []int32
+		var sum float64
+		for _, id := range order {
+			if len(want) > 0 && (len(want) == o.TopK || sum >= o.TopP*total) {
+				break
+			}
+			want = append(want, id)
+			sum += s.weights[id]
+		}
+		got := s.truncate(o, total)
+		slices.Sort(s.kept)
+		slices.Sort(want)
+		if !slices.Equal(s.kept, want) || math.Abs(got-sum) > 1e-9 {
+			t.Fatalf("logits %v, top-k %d, top-p %v: kept %v of weight %v, want %v of %v", logits, o.TopK, o.TopP, s.kept, got, want, sum)
+		}
 	}
 }

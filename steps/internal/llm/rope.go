@@ -27,6 +27,8 @@ type RopeScaling struct {
 	MScale          *float64 `json:"mscale,omitempty"`
 	MScaleAllDim    *float64 `json:"mscale_all_dim,omitempty"`
 	Truncate        *bool    `json:"truncate,omitempty"`
+
+	PartialRotaryFactor *float64 `json:"partial_rotary_factor,omitempty"` // only 1, all of a head, is supported
 }
 
 // ropeParameters is what transformers 5 writes instead of rope_theta and rope_scaling.
@@ -60,7 +62,13 @@ func (s *RopeScaling) validate() error {
 	if s == nil {
 		return nil
 	}
+	if or(s.PartialRotaryFactor, 1) != 1 {
+		return fmt.Errorf("partial_rotary_factor %g is not supported: only 1 is", *s.PartialRotaryFactor)
+	}
 	kind := s.kind()
+	if kind == "default" {
+		return nil
+	}
 	if kind != "linear" && kind != "llama3" && kind != "yarn" {
 		return fmt.Errorf("rope_scaling of type %q is not supported: linear, llama3 and yarn are", kind)
 	}

@@ -1,7 +1,6 @@
 package llm
 
 import (
-	"container/heap"
 	"errors"
 	"math"
 )
@@ -9,8 +8,7 @@ import (
 // A sampler draws tokens from logits; it holds memory from one draw to the next.
 type sampler struct {
 	weights []float64 // [V] exp(logit/temperature - largest)
-	ranked  ranking
-	kept    []int32
+	kept    []int32   // what top-k and top-p leave
 }
 
 // draw returns a token and its log-probability; see Generate.
@@ -32,7 +30,7 @@ func (s *sampler) draw(logits []float32, o Sampling, random uniform) (int32, flo
 	if o.Temperature == 0 {
 		return int32(best), -math.Log(total), nil
 	}
-	if !(o.TopK > 0 && o.TopK < len(logits)) && !(o.TopP > 0 && o.TopP < 1) {
+	if all := (o.TopK == 0 || o.TopK >= len(logits)) && (o.TopP == 0 || o.TopP == 1); all {
 		id := s.pick(random.Float64()*total, nil)
 		return id, math.Log(s.weights[id] / total), nil
 	}
@@ -54,13 +52,12 @@ func (s *sampler) weigh(logits []float32, largest, temperature float64) float64 
 }
 
 // truncate keeps the likeliest tokens that top-k and top-p leave and returns the sum of their weights.
+//
+// It is a quickselect that weighs as it goes: kept[:low] belongs to the answer, kept[high:] does not, and each round
+// splits what is between at a token. Sorting the whole vocabulary for every token drawn would cost more than a small
+// model's forward.
 func (s *sampler) truncate(o Sampling, total float64) float64 {
-	s.ranked.weights, s.ranked.ids = s.weights, s.ranked.ids[:0]
-	for i := range s.weights {
-		s.ranked.ids = append(s.ranked.ids, int32(i))
-	}
-	heap.Init(&s.ranked)
-	most, enough := len(s.weights), total
+	most, enough := len(s.weights), math.Inf(1)
 	if o.TopK > 0 {
 		most = min(most, o.TopK)
 	}
@@ -68,13 +65,44 @@ func (s *sampler) truncate(o Sampling, total float64) float64 {
 		enough = o.TopP * total
 	}
 	s.kept = s.kept[:0]
-	var sum float64
-	for len(s.kept) < most && (sum < enough || len(s.kept) == 0) {
-		id := s.ranked.pop()
-		s.kept = append(s.kept, id)
-		sum += s.weights[id]
+	for i := range s.weights {
+		s.kept = append(s.kept, int32(i))
 	}
+	var sum float64
+	low, high := 0, len(s.kept)
+	for low < high {
+		middle := s.split(low, high)
+		var left float64
+		for _, id := range s.kept[low:middle] {
+			left += s.weights[id]
+		}
+		if middle >= most || middle > 0 && sum+left >= enough {
+			high = middle
+			continue
+		}
+		sum += left + s.weights[s.kept[middle]]
+		low = middle + 1
+	}
+	s.kept = s.kept[:low]
 	return sum
+}
+
+// split moves the tokens that are likelier than one of kept[low:high] to its left, the others to its right, and returns
+// where it stands. Of equals the lower id counts as likelier.
+func (s *sampler) split(low, high int) int {
+	ids := s.kept
+	last := high - 1
+	ids[(low+high)/2], ids[last] = ids[last], ids[(low+high)/2]
+	pivot, weight := ids[last], s.weights[ids[last]]
+	at := low
+	for i := low; i < last; i++ {
+		if w := s.weights[ids[i]]; w > weight || w == weight && ids[i] < pivot {
+			ids[i], ids[at] = ids[at], ids[i]
+			at++
+		}
+	}
+	ids[at], ids[last] = ids[last], ids[at]
+	return at
 }
 
 // pick returns the token at which the running sum of weights passes u; among all where kept is nil.
@@ -98,29 +126,4 @@ func (s *sampler) pick(u float64, kept []int32) int32 {
 		}
 	}
 	return last
-}
-
-// A ranking is a heap of token ids, the likeliest first and the lower id first among equals.
-type ranking struct {
-	weights []float64
-	ids     []int32
-}
-
-func (r *ranking) Len() int { return len(r.ids) }
-func (r *ranking) Less(i, j int) bool {
-	a, b := r.ids[i], r.ids[j]
-	return r.weights[a] > r.weights[b] || r.weights[a] == r.weights[b] && a < b
-}
-func (r *ranking) Swap(i, j int) { r.ids[i], r.ids[j] = r.ids[j], r.ids[i] }
-func (r *ranking) Push(x any)    { r.ids = append(r.ids, x.(int32)) }
-func (r *ranking) Pop() any {
-	r.ids = r.ids[:len(r.ids)-1]
-	return nil
-}
-
-// pop takes the likeliest token off.
-func (r *ranking) pop() int32 {
-	id := r.ids[0]
-	heap.Pop(r)
-	return id
 }

@@ -5,5 +5,5 @@
 // writes float32 tensors from callbacks. Neither holds more than a part in memory. What tensors mean is for others:
 // steps/internal/llm knows the names of a model.
 //
-// Format: https://huggingface.co/docs/safetensors, version 0.8.
+// The format is that of Hugging Face's library of the same name, which has not changed it since its first release.
 package safetensors
