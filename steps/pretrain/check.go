@@ -83,9 +83,6 @@ func (c *Config) fits(m llm.Config, set *tokens.Set) error {
 	case set.VocabSize() > m.VocabSize:
 		return steps.Blame("data", "the data has token ids up to %d, the model a vocabulary of %d: make the model with the tokenizer of the data, or the data with that of the model",
 			set.VocabSize()-1, m.VocabSize)
-	case c.Context > m.MaxPositionEmbeddings:
-		return steps.Blame("context", "a context of %d tokens, but the model is made for %d: lower context, or raise max_context of the model",
-			c.Context, m.MaxPositionEmbeddings)
 	case set.Available() < c.Tokens:
 		return steps.Blame("tokens", "%d tokens are wanted, but the data can give %d: %s. Raise max_epochs, add data, or lower tokens",
 			c.Tokens, set.Available(), supply(set))

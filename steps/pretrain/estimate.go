@@ -34,6 +34,6 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 	}
 	return steps.Estimate{
 		Parameters: m.Parameters(), Tokens: c.Tokens, FLOPs: m.FLOPsPerToken(c.Context) * float64(c.Tokens),
-		Memory: m.TrainingMemory(int(min(int64(c.micro()), batches.Largest()))), Facts: up.Facts,
+		Memory: m.TrainingMemory(c.micro(batches)), Facts: up.Facts,
 	}, nil
 }

@@ -38,10 +38,10 @@ type heldOut struct {
 	documents []train.Document
 }
 
-func newObserver(rt *steps.Runtime, m *llm.Model, t *bpe.Tokenizer, set *tokens.Set, c *Config) (*observer, error) {
+func newObserver(rt *steps.Runtime, m *llm.Model, t *bpe.Tokenizer, set *tokens.Set, c *Config, micro int) (*observer, error) {
 	o := &observer{
 		rt: rt, model: m, tokenizer: t, sample: c.Sample,
-		scorer: train.Scorer{Model: m, Context: c.Context, Micro: c.micro()},
+		scorer: train.Scorer{Model: m, Context: c.Context, Micro: micro},
 	}
 	for _, p := range set.Parts() {
 		if p.HoldoutDocuments == 0 {

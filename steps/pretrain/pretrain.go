@@ -9,6 +9,7 @@ package pretrain
 import (
 	"athanor/steps"
 	"athanor/steps/internal/sampling"
+	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -18,7 +19,7 @@ var Type = steps.Type{
 	Version: 1,
 	Config:  Config{},
 	Outputs: []steps.Output{
-		{Name: "model", Type: "model", Doc: "The trained model with its tokenizer, a Hugging Face folder."},
+		{Name: "model", Type: "model", Doc: "The trained model with its tokenizer, a Hugging Face folder; its max_position_embeddings is the context trained on."},
 		{Name: "report", Type: "report", Doc: "metrics.jsonl, loss.svg, samples.jsonl, summary.md."},
 		{Name: "loss", Type: "number", Doc: "Held-out loss in nats per token; without held-out documents, train_loss."},
 		{Name: "bits_per_byte", Type: "number", Doc: "The same per byte of text, in bits: comparable between tokenizers."},
@@ -86,10 +87,14 @@ type Eval struct {
 	Tokens int64  `json:"tokens" default:"32768" min:"2" doc:"Most tokens of each part's held-out documents; the same ones each time."`
 }
 
+// defaultMicroTokens is the most tokens of a micro-batch where neither the block nor the context says more.
+const defaultMicroTokens = 8192
+
 // micro is the most tokens of a micro-batch.
-func (c *Config) micro() int {
+func (c *Config) micro(b train.Batches) int {
+	micro := max(c.Context, defaultMicroTokens)
 	if c.Batch.MicroTokens != nil {
-		return *c.Batch.MicroTokens
+		micro = *c.Batch.MicroTokens
 	}
-	return max(c.Context, 8192)
+	return max(c.Context, int(min(int64(micro), b.Largest())))
 }

@@ -42,10 +42,11 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	}
 	m, err := llm.Load(dev, c.Model.Path)
 	if err != nil {
-		return blame(err, &c)
+		return blame(err, &c, c.micro(batches))
 	}
 	defer m.Close()
-	observer, err := newObserver(rt, m, tokenizer, set, &c)
+	micro := c.micro(batches)
+	observer, err := newObserver(rt, m, tokenizer, set, &c, micro)
 	if err != nil {
 		return err
 	}
@@ -56,23 +57,23 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	}
 	loop := &train.Loop{
 		Device: dev, Model: m, Objective: train.CrossEntropy{ZLoss: c.ZLoss},
-		Source: &train.Packed{Loader: loader, Context: c.Context, Micro: c.micro()},
+		Source: &train.Packed{Loader: loader, Context: c.Context, Micro: micro},
 		AdamW: train.AdamW{
 			Beta1: c.Optimizer.Betas[0], Beta2: c.Optimizer.Betas[1], Eps: c.Optimizer.Eps,
 			WeightDecay: c.Optimizer.WeightDecay, Clip: c.Optimizer.GradClip,
 		},
-		Schedule: schedule, Batches: batches, Micro: int(min(int64(c.micro()), batches.Largest())),
+		Schedule: schedule, Batches: batches, Micro: micro,
 		CheckpointEvery: time.Duration(c.CheckpointEvery * float64(time.Second)),
 		FLOPsPerToken:   m.Config.FLOPsPerToken(c.Context), BytesPerToken: bytesPerToken(set),
 		Observer: observer, ObserveEvery: every,
 	}
 	summary, err := loop.Run(ctx, rt)
 	if err != nil {
-		return blame(err, &c)
+		return blame(err, &c, c.micro(batches))
 	}
 	r := &result{config: &c, model: m.Config, summary: summary, observer: observer, consumed: loader.Consumed(), batches: batches}
 	r.settle(rt, loop.BytesPerToken)
-	if err := writeModel(rt, m, set); err != nil {
+	if err := writeModel(rt, m, set, c.Context); err != nil {
 		return fmt.Errorf("writing the model: %w", err)
 	}
 	if err := r.report(rt); err != nil {
@@ -104,7 +105,7 @@ func (c *Config) agrees(set *tokens.Set, t *bpe.Tokenizer) error {
 }
 
 // blame points an error of training at the attribute that can help.
-func blame(err error, c *Config) error {
+func blame(err error, c *Config, micro int) error {
 	var diverged *train.DivergedError
 	switch {
 	case errors.As(err, &diverged):
@@ -112,7 +113,7 @@ func blame(err error, c *Config) error {
 			err, c.Optimizer.LR)
 	case errors.Is(err, gpu.ErrOutOfMemory):
 		return steps.Blame("batch.micro_tokens", "%w. Lower batch.micro_tokens (now %d, and at least the context's %d), or train a smaller model",
-			err, c.micro(), c.Context)
+			err, micro, c.Context)
 	case errors.Is(err, tokens.ErrUsedUp):
 		return steps.Blame("tokens", "%w", err)
 	case errors.Is(err, train.ErrNothingToLearn):
@@ -132,8 +133,8 @@ func bytesPerToken(set *tokens.Set) float64 {
 	return mean
 }
 
-// writeModel writes the model with the tokenizer of its data.
-func writeModel(rt *steps.Runtime, m *llm.Model, set *tokens.Set) error {
+// writeModel writes the model, trained at a context, with the tokenizer of its data.
+func writeModel(rt *steps.Runtime, m *llm.Model, set *tokens.Set, context int) error {
 	dir, err := rt.Output("model")
 	if err != nil {
 		return err
@@ -144,6 +145,11 @@ func writeModel(rt *steps.Runtime, m *llm.Model, set *tokens.Set) error {
 	}
 	if len(m.Config.EOSTokenIDs) == 0 {
 		m.Config.EOSTokenIDs = []int32{manifest.EOS}
+	}
+	// The folder says what context the model has been trained on: what reads it, evaluation first of all, goes by that.
+	// Scaled rotary embeddings are made for a longer context than any training in between.
+	if m.Config.RopeScaling == nil || context > m.Config.MaxPositionEmbeddings {
+		m.Config.MaxPositionEmbeddings = context
 	}
 	if err := m.Save(dir); err != nil {
 		return err
