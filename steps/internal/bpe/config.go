@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 )
 
+// SideFiles are the files that are read where they stand beside a tokenizer.json.
+var SideFiles = []string{"tokenizer_config.json", "chat_template.jinja"}
+
 // readConfig reads tokenizer_config.json and, where it is a file of its own, chat_template.jinja. Both may be absent.
 func (t *Tokenizer) readConfig(dir string) error {
 	data, err := os.ReadFile(filepath.Join(dir, "tokenizer_config.json"))

@@ -117,3 +117,6 @@ func (t *Tokenizer) addSpecials(s specialSet, known map[string]int32) {
 		t.format.postProcessor = bosTemplate(s.roles.bos, t.tokens)
 	}
 }
+
+// SpecialCount is the number of tokens in a set; 0 if there is no such set.
+func SpecialCount(set string) int { return len(specialSets[set].tokens) }
