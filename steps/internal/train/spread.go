@@ -2,7 +2,7 @@ package train
 
 // A Spread chooses a part of some documents that is the same each time: at most Most of the Have units (tokens, bytes)
 // that they hold, evenly over their order. It takes whole documents; of one that is much longer than its share it takes
-// the beginning, if that is worth reading.
+// the beginning, if that is worth reading or nothing else comes.
 type Spread struct {
 	Have, Most int64
 	Piece      int64 // fewest units of a beginning that are worth reading
@@ -21,8 +21,8 @@ func (s *Spread) Take(length int64) int64 {
 		take = min(length, s.Most-s.taken)
 	case due >= s.Piece:
 		take = due
-	case s.taken == 0 && s.passed >= s.Have: // the last chance to take anything
-		take = min(length, s.Most)
+	case s.passed >= s.Have: // the last document: nothing better comes
+		take = due
 	}
 	s.taken += take
 	return take
