@@ -134,7 +134,7 @@ func TestDanglingLink(t *testing.T) {
 		t.Skip(err)
 	}
 	c := newConfig()
-	c.Files = []FileSource{{Include: []string{"l*"}}}
+	c.Files = []FileSource{{Include: []string{"*"}}}
 	_, err := produce(t, dir, 1, c)
 	wantError(t, dir, err, "files[0].include[0]", "DIR/link is a link to nowhere")
 }

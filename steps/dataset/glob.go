@@ -3,9 +3,12 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,7 +22,7 @@ import (
 func expand(s *steps.Spec, at string, include, exclude []string) ([]string, error) {
 	var found []string
 	for i, pattern := range include {
-		matches, err := glob(absolute(s, pattern))
+		matches, err := matching(s, pattern)
 		if err == nil && len(matches) == 0 {
 			err = noMatch(s, pattern)
 		}
@@ -46,6 +49,15 @@ func expand(s *steps.Spec, at string, include, exclude []string) ([]string, erro
 	return kept, nil
 }
 
+// matching lists the files that a pattern of the recipe matches.
+func matching(s *steps.Spec, pattern string) ([]string, error) {
+	// A file with wildcards in its name can be named as well.
+	if info, err := os.Stat(s.Resolve(pattern)); err == nil && !info.IsDir() {
+		return []string{filepath.Clean(s.Resolve(pattern))}, nil
+	}
+	return glob(absolute(s, pattern))
+}
+
 // absolute makes a pattern start at the root; wildcards in the name of the pipeline's folder stand for themselves.
 func absolute(s *steps.Spec, pattern string) string {
 	if filepath.IsAbs(pattern) {
@@ -56,37 +68,56 @@ func absolute(s *steps.Spec, pattern string) string {
 
 var escape = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `{`, `\{`, `}`, `\}`)
 
-// glob lists the regular files that match an absolute pattern. Symbolic links to folders are not followed by **, which
-// could go round in circles.
+// glob lists the files that an absolute pattern matches. Wildcards pass over hidden files and folders unless the
+// pattern itself has a name that begins with a dot. Symbolic links to folders are not followed: they can go round in
+// circles.
 func glob(pattern string) ([]string, error) {
-	base, rest := doublestar.SplitPattern(pattern)
-	if !doublestar.ValidatePattern(rest) {
+	if !doublestar.ValidatePattern(pattern) {
 		return nil, fmt.Errorf("%q is not a pattern: %w", pattern, doublestar.ErrBadPattern)
 	}
+	base, rest := doublestar.SplitPattern(pattern)
+	base = filepath.FromSlash(base)
 	if info, err := os.Stat(base); err != nil || !info.IsDir() {
 		return nil, nil // noMatch says why
 	}
-	names, err := doublestar.Glob(os.DirFS(base), rest, doublestar.WithFilesOnly(), doublestar.WithNoFollow(),
-		doublestar.WithNoHidden(), doublestar.WithFailOnIOErrors())
-	if err != nil {
-		return nil, fmt.Errorf("in %s: %w", filepath.FromSlash(base), err)
+	hidden := dotName.MatchString(rest)
+	depth := strings.Count(rest, "/")
+	if strings.Contains(rest, "**") {
+		depth = math.MaxInt
 	}
 	var files []string
-	for _, name := range names {
-		file := filepath.Join(filepath.FromSlash(base), filepath.FromSlash(name))
-		info, err := os.Stat(file)
-		if errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("%s is a link to nowhere", file)
+	err := fs.WalkDir(os.DirFS(base), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return fmt.Errorf("in %s: %w", base, err)
+		case name == ".":
+			return nil
+		case d.IsDir():
+			if strings.Count(name, "/") >= depth || !hidden && d.Name()[0] == '.' {
+				return fs.SkipDir
+			}
+			return nil
+		case !hidden && d.Name()[0] == '.', !doublestar.MatchUnvalidated(rest, name):
+			return nil
 		}
-		if err != nil {
-			return nil, err
+		file := filepath.Join(base, filepath.FromSlash(name))
+		if d.Type()&fs.ModeSymlink != 0 {
+			info, err := os.Stat(file)
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s is a link to nowhere", file)
+			}
+			if err != nil || info.IsDir() {
+				return err
+			}
 		}
-		if !info.IsDir() {
-			files = append(files, file)
-		}
-	}
-	return files, nil
+		files = append(files, file)
+		return nil
+	})
+	return files, err
 }
+
+// dotName finds a name in a pattern that begins with a dot.
+var dotName = regexp.MustCompile(`(^|[/{,])\.`)
 
 // noMatch says why a pattern found nothing, with the folder that was looked at and what to do.
 func noMatch(s *steps.Spec, pattern string) error {
