@@ -168,6 +168,9 @@ func oneLabel(b *hclsyntax.Block) *hcl.Diagnostic {
 func (p *Program) declareStep(b *hclsyntax.Block) hcl.Diagnostics {
 	t := p.types[b.Type]
 	if t == nil {
+		if len(b.Labels) > 0 {
+			p.mistyped[b.Labels[0]] = true
+		}
 		return hcl.Diagnostics{Error(b.TypeRange, "Unknown step type", fmt.Sprintf("There is no step type %q.%s",
 			b.Type, didYouMean(b.Type, append(p.typeNames(), languageBlocks...), "step types")))}
 	}

@@ -29,6 +29,11 @@ func (c *conditional) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 		return cty.DynamicVal, diags
 	}
 	condition, marks := condition.Unmark()
+	for mark := range marks {
+		if _, ok := mark.(skipMark); ok {
+			delete(marks, mark) // asking whether a step was skipped is not using it
+		}
+	}
 	known, err := convert.Convert(condition, cty.Bool)
 	if err != nil || known.IsNull() {
 		return cty.DynamicVal, hcl.Diagnostics{Error(c.Condition.Range(), "The condition is not true or false",

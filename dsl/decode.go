@@ -25,6 +25,7 @@ type place struct {
 	field *Field
 	path  string    // "part[0].data"
 	where hcl.Range // what an error underlines
+	fixed bool      // looking into a local value: errors stay on the attribute that uses it
 }
 
 func (at place) name() string {
@@ -36,7 +37,12 @@ func (at place) name() string {
 
 func (at place) element(key string, e hclsyntax.Expression) place {
 	at.path += "[" + key + "]"
-	if e != nil {
+	return at.on(e)
+}
+
+// on narrows what an error underlines to a part of the attribute's expression.
+func (at place) on(e hclsyntax.Expression) place {
+	if e != nil && !at.fixed {
 		at.where = e.Range()
 	}
 	return at
@@ -128,7 +134,7 @@ func (d *decoder) label(b *hclsyntax.Block, f *Field, labels *[]string, path str
 	v := cty.StringVal((*labels)[0])
 	*labels = (*labels)[1:]
 	d.inst.ranges[path+f.Name] = r
-	d.check(v, f.goType, nil, place{f, path + f.Name, r})
+	d.check(v, f.goType, nil, place{field: f, path: path + f.Name, where: r})
 	return v
 }
 
@@ -206,7 +212,7 @@ func (d *decoder) attribute(b *hclsyntax.Block, f *Field, path string) cty.Value
 		}
 		return f.absent()
 	}
-	at := place{f, path + f.Name, attr.Expr.Range()}
+	at := place{field: f, path: path + f.Name, where: attr.Expr.Range()}
 	d.inst.ranges[at.path] = attr.SrcRange
 	if tuple, ok := attr.Expr.(*hclsyntax.TupleConsExpr); ok {
 		for i, e := range tuple.Exprs {

@@ -21,6 +21,7 @@ func (d *decoder) artifacts(t cty.Type, e hclsyntax.Expression, ctx *hcl.EvalCon
 	case *hclsyntax.ScopeTraversalExpr:
 		if l := d.scope.p.localOf(e.Traversal); l != nil && !l.cyclic {
 			if _, diags := d.scope.local(l.name); !diags.HasErrors() {
+				at.fixed = true
 				return d.artifacts(t, l.expr, d.scope.context(l.refs), at)
 			}
 		}
@@ -51,21 +52,18 @@ func (d *decoder) choice(t cty.Type, c *conditional, ctx *hcl.EvalContext, at pl
 	if diags.HasErrors() || err != nil || b.IsNull() {
 		return cty.NilVal, false // evaluating the whole gives the message
 	}
-	if _, skipped := skippedIn(marks); skipped {
-		return cty.NilVal, false
-	}
 	if b.IsKnown() {
 		chosen := c.TrueResult
 		if b.False() {
 			chosen = c.FalseResult
 		}
-		return d.artifacts(t, chosen, ctx, at), true
+		return d.artifacts(t, chosen, ctx, at.on(chosen)), true
 	}
 	trial := *d
 	trial.trial = true
 	trial.inst = newInstance(d.inst.Step) // what a branch notes about artifacts holds only if it is taken
 	for _, branch := range []hclsyntax.Expression{c.TrueResult, c.FalseResult} {
-		trial.artifacts(t, branch, ctx, at)
+		trial.artifacts(t, branch, ctx, at.on(branch))
 	}
 	d.diags = trial.diags
 	unknown := cty.UnknownVal(t)
@@ -103,10 +101,10 @@ func (d *decoder) artifactsIn(v cty.Value, t cty.Type, e hclsyntax.Expression, a
 	if !t.IsListType() && !t.IsMapType() {
 		return d.artifact(v, t, e, at)
 	}
-	v, marks := v.Unmark()
-	if addr, ok := skippedIn(marks); ok {
+	if addr, ok := skippedIn(v); ok && v.IsNull() {
 		return d.skipped(addr, t, at)
 	}
+	v, marks := v.Unmark()
 	switch from := v.Type(); {
 	case v.IsNull():
 		return cty.NullVal(t)
@@ -163,10 +161,10 @@ func (d *decoder) listRemedy(v cty.Value, t cty.Type, e hclsyntax.Expression) st
 
 // artifact takes one artifact of a kind out of a value: the artifact itself, or the only such output of a step.
 func (d *decoder) artifact(v cty.Value, t cty.Type, e hclsyntax.Expression, at place) cty.Value {
-	v, marks := v.Unmark()
-	if addr, ok := skippedIn(marks); ok {
+	if addr, ok := skippedIn(v); ok && v.IsNull() {
 		return d.skipped(addr, t, at)
 	}
+	v, marks := v.Unmark()
 	switch from := v.Type(); {
 	case v.IsNull():
 		return cty.NullVal(t)
@@ -232,9 +230,9 @@ func (d *decoder) wrongKind(v cty.Value, marks cty.ValueMarks, t cty.Type, e hcl
 		d.diags = append(d.diags, relate(Error(at.where, "A key is missing", fmt.Sprintf(
 			"%s expects %s; %s has for_each, so it has one per key. Write %s[\"KEY\"].",
 			at.name(), withArticle(want), b.address, b.address)), b.header(), b.address.String()+" is declared here"))
-	case step == nil:
-		d.errorf(at.where, "Wrong type", "%s expects %s; this is %s.%s", at.name(), withArticle(want), describe(v),
-			d.scope.p.givers(want))
+	case step == nil || !isArtifactType(v.Type()) && !v.Type().IsObjectType():
+		d.errorf(at.where, "Wrong type", "%s expects %s; %s is %s.%s", at.name(), withArticle(want), d.named(e), describe(v),
+			d.givers(want))
 	case len(outputs) > 1:
 		for i := range outputs {
 			outputs[i] = step.Address.String() + "." + outputs[i]
@@ -245,7 +243,7 @@ func (d *decoder) wrongKind(v cty.Value, marks cty.ValueMarks, t cty.Type, e hcl
 	default:
 		d.diags = append(d.diags, relate(Error(at.where, "Wrong kind of artifact", fmt.Sprintf(
 			"%s expects %s; %s is %s.%s", at.name(), withArticle(want), step.Address, nature(v, step),
-			d.scope.p.givers(want))), step.Range, step.Address.String()+" is declared here"))
+			d.givers(want))), step.Range, step.Address.String()+" is declared here"))
 	}
 }
 
@@ -259,9 +257,6 @@ func nature(v cty.Value, step *Step) string {
 	if isArtifactType(v.Type()) {
 		return withArticle(v.Type().FriendlyName())
 	}
-	if !v.Type().IsObjectType() {
-		return describe(v) + " there"
-	}
 	var kinds []string
 	for _, o := range step.Type.Outputs {
 		if isArtifactType(o.Type) && !slices.Contains(kinds, withArticle(o.Type.FriendlyName())) {
@@ -274,19 +269,28 @@ func nature(v cty.Value, step *Step) string {
 	return strings.Join(kinds, " and ")
 }
 
+// named is how a message speaks of an expression: a reference by its text, others as "this".
+func (d *decoder) named(e hclsyntax.Expression) string {
+	if t, ok := e.(*hclsyntax.ScopeTraversalExpr); ok {
+		return text(t.Traversal)
+	}
+	return "this"
+}
+
 // givers lists some steps that would fit where an artifact of a kind is expected.
-func (p *Program) givers(kind string) string {
+func (d *decoder) givers(kind string) string {
 	const enough = 5
 	var names []string
-	for _, s := range p.Steps {
+	for _, s := range d.scope.p.Steps {
 		for _, o := range s.Type.Outputs {
-			if o.Type.Equals(ArtifactType(kind)) && len(names) < enough && !slices.Contains(names, s.Address.String()) {
+			fits := o.Type.Equals(ArtifactType(kind)) && s.block != d.inst.Step.block
+			if fits && len(names) < enough && !slices.Contains(names, s.Address.String()) {
 				names = append(names, s.Address.String())
 			}
 		}
 	}
 	if len(names) == 0 {
-		return fmt.Sprintf(" No step of this pipeline gives %s.", withArticle(kind))
+		return fmt.Sprintf(" No other step of this pipeline gives %s.", withArticle(kind))
 	}
 	return fmt.Sprintf(" Steps that give %s: %s.", withArticle(kind), strings.Join(names, ", "))
 }

@@ -21,11 +21,11 @@ func (d *decoder) value(e hclsyntax.Expression, at place) cty.Value {
 		d.diags = append(d.diags, d.scope.explain(diags, d.ctx)...)
 		return cty.UnknownVal(at.field.Type)
 	}
-	v, marks := v.UnmarkDeep()
-	if addr, ok := skippedIn(marks); ok {
+	if addr, ok := skippedIn(v); ok {
 		d.diags = append(d.diags, d.scope.skippedError(at.where, addr))
 		return cty.UnknownVal(at.field.Type)
 	}
+	v, marks := v.UnmarkDeep()
 	converted, err := convert.Convert(v, at.field.Type)
 	if err != nil {
 		d.errorf(at.where, "Wrong type", "%s must be %s; %s", at.name(), withArticle(typeName(at.field.Type)),
@@ -120,14 +120,16 @@ func (d *decoder) checkString(s string, at place) {
 
 func (d *decoder) checkNumber(v *big.Float, t reflect.Type, at place) {
 	switch {
+	case v.IsInf():
+		d.errorf(at.where, "Not a finite number", "%s is infinite: something is divided by 0.", at.name())
+		return
 	case isInteger(t):
 		if !v.IsInt() {
 			d.errorf(at.where, "Not a whole number", "%s must be a whole number; it is %s.", at.name(), numberText(v))
 			return
 		}
 		if !fits(v, t) {
-			d.errorf(at.where, "Number out of range", "%s is %s, which does not fit. It must lie in the range of Go's %s.",
-				at.name(), numberText(v), t.Kind())
+			d.errorf(at.where, "Number out of range", "%s must be %s; it is %s.", at.name(), rangeOf(t), numberText(v))
 			return
 		}
 	case t.Kind() == reflect.Float64 || t.Kind() == reflect.Float32:
@@ -149,6 +151,15 @@ func fits(v *big.Float, t reflect.Type) bool {
 		return n.IsUint64() && !reflect.Zero(t).OverflowUint(n.Uint64())
 	}
 	return n.IsInt64() && !reflect.Zero(t).OverflowInt(n.Int64())
+}
+
+// rangeOf says which whole numbers a Go type holds.
+func rangeOf(t reflect.Type) string {
+	if t.Kind() >= reflect.Uint {
+		return fmt.Sprintf("between 0 and %d", uint64(math.MaxUint64)>>(64-t.Bits()))
+	}
+	most := int64(math.MaxInt64) >> (64 - t.Bits())
+	return fmt.Sprintf("between %d and %d", -most-1, most)
 }
 
 // checkBounds holds a number, or the length of something, against min and max.

@@ -253,9 +253,9 @@ func (o *OutputBlock) eval(s *scope) (cty.Value, hcl.Diagnostics) {
 	if diags = append(diags, s.explain(bad, ctx)...); diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	v, marks := v.UnmarkDeep()
-	if addr, ok := skippedIn(marks); ok {
+	if addr, ok := skippedIn(v); ok {
 		return cty.DynamicVal, append(diags, s.skippedError(o.expr.Range(), addr))
 	}
+	v, _ = v.UnmarkDeep()
 	return v, diags
 }

@@ -37,7 +37,7 @@ func (p *Program) forEach(b *stepBlock) ([]eachValue, hcl.Diagnostics) {
 		var each []eachValue
 		for it := v.ElementIterator(); it.Next(); {
 			key, value := it.Element()
-			each = append(each, eachValue{key.AsString(), value})
+			each = append(each, eachValue{key: key.AsString(), value: value})
 		}
 		return each, nil
 	case t.IsListType() || t.IsTupleType() || t.IsSetType():
@@ -64,7 +64,7 @@ func eachString(v cty.Value, where hcl.Range) ([]eachValue, hcl.Diagnostics) {
 				fmt.Sprintf("for_each names %q twice, and every key makes one step. Remove one, or use distinct(…).", key))}
 		}
 		seen[key] = true
-		each = append(each, eachValue{key, element})
+		each = append(each, eachValue{key: key, value: element})
 	}
 	return each, nil
 }

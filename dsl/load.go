@@ -24,6 +24,7 @@ func (s *Source) Load(o Options) (*Program, hcl.Diagnostics) {
 		locals:    map[string]*localValue{},
 		blocks:    map[Address]*stepBlock{},
 		steps:     map[Address]*Step{},
+		mistyped:  map[string]bool{},
 	}
 	for _, f := range s.files {
 		p.Files = append(p.Files, f.name)
@@ -182,7 +183,7 @@ func (st *Step) neverRuns() bool {
 
 // checkUnexpanded checks a block whose for_each has no keys, or none that can be told, with unknown keys and values.
 func (p *Program) checkUnexpanded(b *stepBlock) hcl.Diagnostics {
-	each := &eachValue{key: "", value: cty.DynamicVal}
+	each := &eachValue{value: cty.DynamicVal, unknown: true}
 	s := &Step{Address: b.address, Type: b.typ.Type, Range: b.header(), program: p, block: b, each: each}
 	_, diags := s.eval(p.scope(nil, nil))
 	return diags

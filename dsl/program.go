@@ -52,7 +52,8 @@ type Program struct {
 	variableObject cty.Value
 	locals         map[string]*localValue
 	blocks         map[Address]*stepBlock
-	ordered        []*stepBlock // the blocks in order of declaration
+	ordered        []*stepBlock    // the blocks in order of declaration
+	mistyped       map[string]bool // names of the blocks whose type is unknown: references to them are not reported again
 	steps          map[Address]*Step
 }
 

@@ -85,10 +85,10 @@ func (c *collector) Exit(n hclsyntax.Node) hcl.Diagnostics {
 
 // A place in a recipe allows some references and not others.
 type allowed struct {
-	each  bool   // inside a block with for_each
-	self  bool   // inside require
-	steps bool   // false where a value must be known before any step runs
-	where string // "for_each", for messages
+	each  bool      // inside a block with for_each
+	self  *stepType // inside its require blocks; nil elsewhere
+	steps bool      // false where a value must be known before any step runs
+	where string    // "for_each", for messages
 }
 
 // resolve looks up every reference in an expression.
@@ -132,11 +132,11 @@ func (p *Program) lookUp(f found, allow allowed) (ref, *hcl.Diagnostic) {
 		return r, nil
 	case "self":
 		r.kind = selfRef
-		if !allow.self {
+		if allow.self == nil {
 			return r, Error(r.where, "self outside of require",
 				fmt.Sprintf("%s has no value here: a step's own outputs are known only in its require blocks.", text(f.traversal)))
 		}
-		return r, p.knownOutput(f.traversal[1:], allow.where)
+		return r, knownOutput(f.traversal[1:], allow.self)
 	}
 	return p.lookUpStep(r, f, allow)
 }
@@ -152,6 +152,10 @@ func (p *Program) known(r ref, what string, names []string) *hcl.Diagnostic {
 
 func (p *Program) lookUpStep(r ref, f found, allow allowed) (ref, *hcl.Diagnostic) {
 	t := p.types[r.root]
+	if p.mistyped[r.name] && (t == nil || p.blocks[Address{Type: r.root, Name: r.name}] == nil) {
+		r.kind = badRef // the block that is meant has been reported
+		return r, nil
+	}
 	if t == nil {
 		return r, p.unknownRoot(r, f)
 	}
@@ -177,7 +181,7 @@ func (p *Program) lookUpStep(r ref, f found, allow allowed) (ref, *hcl.Diagnosti
 			return r, bad
 		}
 	}
-	return r, p.knownOutput(rest, r.root)
+	return r, knownOutput(rest, t)
 }
 
 // keyOf reads the key of a reference to a block with for_each. What follows the key is returned, nil when the key is
@@ -211,23 +215,23 @@ func (p *Program) keyOf(r *ref, b *stepBlock, rest hcl.Traversal, key hclsyntax.
 }
 
 // knownOutput checks the name of an output that a reference goes on with.
-func (p *Program) knownOutput(rest hcl.Traversal, typ string) *hcl.Diagnostic {
+func knownOutput(rest hcl.Traversal, t *stepType) *hcl.Diagnostic {
 	if len(rest) == 0 {
 		return nil
 	}
 	attr, ok := rest[0].(hcl.TraverseAttr)
 	if !ok {
 		if index, isIndex := rest[0].(hcl.TraverseIndex); isIndex {
-			return Error(index.SrcRange, "No for_each", fmt.Sprintf("This %s has no for_each, so it takes no key. Remove the brackets.", typ))
+			return Error(index.SrcRange, "No for_each", fmt.Sprintf("This %s has no for_each, so it takes no key. Remove the brackets.", t.Name))
 		}
 		return nil
 	}
-	names := p.types[typ].outputNames()
+	names := t.outputNames()
 	if slices.Contains(names, attr.Name) {
 		return nil
 	}
 	return Error(attr.SrcRange, "Unknown output",
-		fmt.Sprintf("%s has no output %q.%s", typ, attr.Name, didYouMean(attr.Name, names, "outputs of "+typ)))
+		fmt.Sprintf("%s has no output %q.%s", t.Name, attr.Name, didYouMean(attr.Name, names, "outputs of "+t.Name)))
 }
 
 // unknownRoot reports a first word that is neither a namespace nor a step type.
@@ -244,9 +248,12 @@ func (p *Program) unknownRoot(r ref, f found) *hcl.Diagnostic {
 		}
 		return Error(r.where, "Unknown reference", detail)
 	}
-	roots := append(p.typeNames(), "var", "local", "each")
-	return Error(r.where, "Unknown reference", fmt.Sprintf("%s refers to nothing: there is no step type %q.%s",
-		text(f.traversal), r.root, didYouMean(r.root, roots, "step types")))
+	hint := didYouMean(r.root, p.typeNames(), "step types")
+	if near := nearest(r.root, []string{"var", "local", "each"}); near != "" {
+		hint = fmt.Sprintf(" Did you mean %q?", near)
+	}
+	return Error(r.where, "Unknown reference",
+		fmt.Sprintf("%s refers to nothing: there is no step type %q.%s", text(f.traversal), r.root, hint))
 }
 
 // didYouMeanStep looks for a step of the same type with a similar name, then for the name among the other types.

@@ -25,10 +25,10 @@ func (r *rule) eval(s *scope) (cty.Value, string, hcl.Diagnostics) {
 	if diags.HasErrors() {
 		return unknown, "", s.explain(diags, ctx)
 	}
-	v, marks := v.UnmarkDeep()
-	if addr, ok := skippedIn(marks); ok {
+	if addr, ok := skippedIn(v); ok {
 		return unknown, "", hcl.Diagnostics{s.skippedError(r.condition.Range(), addr)}
 	}
+	v, _ = v.UnmarkDeep()
 	holds, err := convert.Convert(v, cty.Bool)
 	if err != nil || holds.IsNull() {
 		return unknown, "", hcl.Diagnostics{Error(r.condition.Range(), "The condition is not true or false",

@@ -32,7 +32,7 @@ func (p *Program) resolveBlock(b *stepBlock) hcl.Diagnostics {
 	for _, inner := range b.syntax.Body.Blocks {
 		switch inner.Type {
 		case "require":
-			r, bad := p.newRule(inner, allowed{each: each, self: true, steps: true, where: b.address.Type}, "")
+			r, bad := p.newRule(inner, allowed{each: each, self: b.typ, steps: true}, "")
 			b.rules = append(b.rules, r)
 			b.require = append(b.require, r.refs...)
 			diags = append(diags, bad...)

@@ -39,8 +39,17 @@ type localResult struct {
 
 // eachValue is each.key and each.value.
 type eachValue struct {
-	key   string
-	value cty.Value
+	key     string
+	value   cty.Value
+	unknown bool // stands for any key, in a block of which no instance can be told
+}
+
+func (e *eachValue) object() cty.Value {
+	key := cty.StringVal(e.key)
+	if e.unknown {
+		key = cty.UnknownVal(cty.String)
+	}
+	return cty.ObjectVal(map[string]cty.Value{"key": key, "value": e.value})
 }
 
 func (p *Program) scope(known Known, each *eachValue) *scope {
@@ -63,7 +72,7 @@ func (s *scope) context(refs []ref) *hcl.EvalContext {
 			}
 		case eachRef:
 			if s.each != nil {
-				values["each"] = cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(s.each.key), "value": s.each.value})
+				values["each"] = s.each.object()
 			}
 		case selfRef:
 			if s.self != nil {
@@ -263,7 +272,7 @@ func (s *scope) stepsIn(e hcl.Expression) []Address {
 	if !ok {
 		return nil
 	}
-	refs, _ := s.p.resolve(native, allowed{each: true, self: true, steps: true}) // reported when the block was resolved
+	refs, _ := s.p.resolve(native, allowed{each: true, steps: true}) // reported when the block was resolved
 	var all []Address
 	for _, r := range refs {
 		all = append(all, s.p.instances(r, s.each)...)
@@ -310,10 +319,19 @@ func (s *scope) stepIn(e hcl.Expression) *Step {
 	return nil
 }
 
-func skippedIn(marks cty.ValueMarks) (Address, bool) {
-	for mark := range marks {
-		if s, ok := mark.(skipMark); ok {
-			return s.addr, true
+// skippedIn finds the null of a skipped step in a value. What a recipe makes of it, a comparison with null for
+// instance, is fine.
+func skippedIn(v cty.Value) (Address, bool) {
+	plain, marked := v.UnmarkDeepWithPaths()
+	for _, m := range marked {
+		part, err := m.Path.Apply(plain)
+		if err != nil || !part.IsNull() {
+			continue
+		}
+		for mark := range m.Marks {
+			if s, ok := mark.(skipMark); ok {
+				return s.addr, true
+			}
 		}
 	}
 	return Address{}, false
@@ -348,7 +366,7 @@ func (s *scope) explain(diags hcl.Diagnostics, ctx *hcl.EvalContext) hcl.Diagnos
 	for _, d := range diags {
 		if d.Subject != nil && strings.Contains(d.Summary+d.Detail, "null") {
 			if skipped := s.skippedAmong(d.Expression); skipped != nil {
-				out = append(out, s.skippedError(*d.Subject, *skipped))
+				out = append(out, s.skippedError(d.Expression.Range(), *skipped))
 				continue
 			}
 		}

@@ -16,7 +16,7 @@ func nearest(name string, candidates []string) string {
 	best, least := "", 1+max(1, min(3, len(name)/2))
 	for _, c := range candidates {
 		d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(c), nil)
-		if d < least {
+		if d < least && d < max(len(name), len(c)) { // something must be the same
 			best, least = c, d
 		}
 	}
@@ -43,9 +43,9 @@ func didYouMean(name string, candidates []string, what string) string {
 // withArticle puts "a" or "an" before a noun; plurals stay as they are.
 func withArticle(noun string) string {
 	switch {
-	case noun == "" || strings.HasSuffix(noun, "s"):
+	case strings.HasSuffix(noun, "s") && !strings.Contains(noun, " of "):
 		return noun
-	case strings.ContainsRune("aeio", rune(noun[0])):
+	case strings.ContainsAny(noun[:1], "aeio"):
 		return "an " + noun
 	default:
 		return "a " + noun

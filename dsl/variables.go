@@ -218,7 +218,10 @@ func (p *Program) setText(v *variable, content, origin string) hcl.Diagnostics {
 	}
 	v.value = cty.UnknownVal(v.typ)
 	detail := fmt.Sprintf("%s must be %s; %q is not one: %s", v.name, withArticle(typeName(v.typ)), content, diags[0].Detail)
-	if v.typ == cty.DynamicPseudoType {
+	switch {
+	case v.typ.IsPrimitiveType():
+		detail = fmt.Sprintf("%s must be %s; %q is not one.", v.name, withArticle(typeName(v.typ)), content)
+	case v.typ == cty.DynamicPseudoType:
 		detail = fmt.Sprintf("%q is not an HCL value. A string needs quotes here: '\"%s\"'; or declare type = string.", content, content)
 	}
 	return hcl.Diagnostics{relate(Error(where, "Not a value", detail), v.syntax.DefRange(), "the variable is declared here")}

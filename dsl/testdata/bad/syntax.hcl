@@ -1,0 +1,3 @@
+model "a" {
+  n_layer = = 2 # ERROR: Invalid expression
+}

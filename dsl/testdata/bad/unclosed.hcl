@@ -1,0 +1,2 @@
+model "a" { # ERROR: Unclosed configuration block
+  n_layer = 2
