@@ -20,42 +20,42 @@ import (
 // expand returns the files that match one of the include patterns and none of the exclude patterns: absolute paths,
 // sorted, each once. at is the path of the block, for blame.
 func expand(s *steps.Spec, at string, include, exclude []string) ([]string, error) {
+	excludeAt := at[:strings.LastIndexByte(at, '.')+1] + "exclude"
+	out, err := newExclusion(s, excludeAt, exclude)
+	if err != nil {
+		return nil, err
+	}
 	var found []string
 	for i, pattern := range include {
-		matches, err := matching(s, pattern)
+		matches, err := matching(s, pattern, out)
 		if err == nil && len(matches) == 0 {
-			err = noMatch(s, pattern)
+			var all []string
+			if all, err = matching(s, pattern, nil); err == nil && len(all) == 0 {
+				err = noMatch(s, pattern)
+			}
 		}
 		if err != nil {
 			return nil, steps.Blame(fmt.Sprintf("%s[%d]", at, i), "%w", err)
 		}
 		found = append(found, matches...)
 	}
+	if len(found) == 0 {
+		return nil, steps.Blame(excludeAt, "exclude leaves none of the files that include matches")
+	}
 	slices.Sort(found)
-	found = slices.Compact(found)
-	if len(exclude) == 0 {
-		return found, nil
-	}
-	excludeAt := at[:strings.LastIndexByte(at, '.')+1] + "exclude"
-	for i, pattern := range exclude {
-		if !doublestar.ValidatePattern(filepath.ToSlash(pattern)) {
-			return nil, steps.Blame(fmt.Sprintf("%s[%d]", excludeAt, i), "%q is not a pattern: %v", pattern, doublestar.ErrBadPattern)
-		}
-	}
-	kept := slices.DeleteFunc(slices.Clone(found), func(file string) bool { return excluded(s, file, exclude) })
-	if len(kept) == 0 {
-		return nil, steps.Blame(excludeAt, "exclude leaves none of the %d files that include matches", len(found))
-	}
-	return kept, nil
+	return slices.Compact(found), nil
 }
 
-// matching lists the files that a pattern of the recipe matches.
-func matching(s *steps.Spec, pattern string) ([]string, error) {
+// matching lists the files that a pattern of the recipe matches and that are not excluded.
+func matching(s *steps.Spec, pattern string, out exclusion) ([]string, error) {
 	// A file with wildcards in its name can be named as well.
 	if info, err := os.Stat(s.Resolve(pattern)); err == nil && !info.IsDir() {
-		return []string{filepath.Clean(s.Resolve(pattern))}, nil
+		if file := filepath.Clean(s.Resolve(pattern)); !out.file(file) {
+			return []string{file}, nil
+		}
+		return nil, nil
 	}
-	return glob(absolute(s, pattern))
+	return glob(absolute(s, pattern), out)
 }
 
 // absolute makes a pattern start at the root; wildcards in the name of the pipeline's folder stand for themselves.
@@ -71,7 +71,7 @@ var escape = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `{`
 // glob lists the files that an absolute pattern matches. Wildcards pass over hidden files and folders unless the
 // pattern itself has a name that begins with a dot. Symbolic links to folders are not followed: they can go round in
 // circles.
-func glob(pattern string) ([]string, error) {
+func glob(pattern string, out exclusion) ([]string, error) {
 	if !doublestar.ValidatePattern(pattern) {
 		return nil, fmt.Errorf("%q is not a pattern: %w", pattern, doublestar.ErrBadPattern)
 	}
@@ -93,7 +93,7 @@ func glob(pattern string) ([]string, error) {
 		case name == ".":
 			return nil
 		case d.IsDir():
-			if strings.Count(name, "/") >= depth || !hidden && d.Name()[0] == '.' {
+			if strings.Count(name, "/") >= depth || !hidden && d.Name()[0] == '.' || out.folder(path.Join(filepath.ToSlash(base), name)) {
 				return fs.SkipDir
 			}
 			return nil
@@ -101,6 +101,9 @@ func glob(pattern string) ([]string, error) {
 			return nil
 		}
 		file := filepath.Join(base, filepath.FromSlash(name))
+		if out.file(file) {
+			return nil
+		}
 		if d.Type()&fs.ModeSymlink != 0 {
 			info, err := os.Stat(file)
 			if errors.Is(err, fs.ErrNotExist) {
@@ -136,20 +139,50 @@ func noMatch(s *steps.Spec, pattern string) error {
 	return fmt.Errorf("no file matches %q: there is no %s in the folder %s", pattern, rest, base)
 }
 
-// excluded reports whether a pattern matches the file. A pattern without a slash is matched against its name, one that
+// An exclusion is a list of exclude patterns. A pattern without a slash is matched against a file's name, one that
 // begins with **/ against its path wherever it lies, and any other starts at the pipeline's folder.
-func excluded(s *steps.Spec, file string, patterns []string) bool {
-	file = filepath.ToSlash(file)
-	for _, p := range patterns {
+type exclusion []excludePattern
+
+type excludePattern struct {
+	pattern  string
+	nameOnly bool
+}
+
+func newExclusion(s *steps.Spec, at string, patterns []string) (exclusion, error) {
+	var out exclusion
+	for i, p := range patterns {
 		p = filepath.ToSlash(p)
-		target := file
-		switch {
-		case !strings.Contains(p, "/"):
-			target = path.Base(file)
-		case !strings.HasPrefix(p, "**/"):
+		if !doublestar.ValidatePattern(p) {
+			return nil, steps.Blame(fmt.Sprintf("%s[%d]", at, i), "%q is not a pattern: %w", p, doublestar.ErrBadPattern)
+		}
+		nameOnly := !strings.Contains(p, "/")
+		if !nameOnly && !strings.HasPrefix(p, "**/") {
 			p = absolute(s, p)
 		}
-		if doublestar.MatchUnvalidated(p, target) {
+		out = append(out, excludePattern{p, nameOnly})
+	}
+	return out, nil
+}
+
+// file reports whether a file is excluded.
+func (e exclusion) file(name string) bool {
+	name = filepath.ToSlash(name)
+	for _, p := range e {
+		target := name
+		if p.nameOnly {
+			target = path.Base(name)
+		}
+		if doublestar.MatchUnvalidated(p.pattern, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// folder reports whether all that a folder may hold is excluded, so that it need not be read.
+func (e exclusion) folder(name string) bool {
+	for _, p := range e {
+		if all, ok := strings.CutSuffix(p.pattern, "/**"); ok && doublestar.MatchUnvalidated(all, name) {
 			return true
 		}
 	}
