@@ -77,18 +77,11 @@ func (a attendPackPhase) tile(i, _ int) {
 	width := a.groups * a.size
 	at := a.packedAt(s, g)
 	n, first := s.end-s.start, s.from-s.start
-	packRows(d, a.packedK[at+first*a.size:], a.k[s.from*width+g*a.size:], width, s.to-s.from, a.size)
+	d.packA(a.packedK[at+first*a.size:], operand{a.k[s.from*width+g*a.size:], width, false}, 0, s.to-s.from, 0, a.size)
+	values := operand{a.v[s.from*width+g*a.size:], width, true}
 	for e := 0; e < a.size; e += d.kernels.MR {
 		mr := min(d.kernels.MR, a.size-e)
-		values := operand{a.v[s.from*width+g*a.size:], width, true}
 		d.packA(a.packedV[at+e*n+first*mr:], values, e, mr, 0, s.to-s.from)
-	}
-}
-
-// packRows packs rows×depth of a matrix as an operand A: panels of MR rows, and one of what is left.
-func packRows(d *device, dst, src []float32, ld, rows, depth int) {
-	for i := 0; i < rows; i += d.kernels.MR {
-		d.packA(dst[i*depth:], operand{src, ld, false}, i, min(d.kernels.MR, rows-i), 0, depth)
 	}
 }
 
@@ -106,7 +99,7 @@ func (a attendPhase) tile(i, w int) {
 	q, o := grow(&worker.q, a.size*nr), grow(&worker.o, a.size*nr)
 	width := a.heads * a.size
 	queries := operand{a.q[s.from*width+h*a.size:], width, true}
-	d.packB(q, queries, 0, a.size, 0, s.to-s.from)
+	d.packPanel(q, queries, 0, a.size, 0, s.to-s.from)
 
 	at := a.packedAt(s, h*a.groups/a.heads)
 	for key := s.start; key < s.to; key += keyBlock {

@@ -106,9 +106,9 @@ func (a attendBackwardPhase) tile(i, w int) {
 	x := a.scratch(w)
 	d, n, width := a.device, keys.to-keys.from, a.groups*a.size
 	at := keys.from*width + g*a.size
-	packRows(d, x.keys, a.k[at:], width, n, a.size)
-	packRows(d, x.values, a.v[at:], width, n, a.size)
-	packColumns(d, x.keysT, a.k[at:], width, n, a.size)
+	d.packA(x.keys, operand{a.k[at:], width, false}, 0, n, 0, a.size)
+	d.packA(x.values, operand{a.v[at:], width, false}, 0, n, 0, a.size)
+	d.packA(x.keysT, operand{a.k[at:], width, true}, 0, a.size, 0, n)
 
 	perGroup := a.heads / a.groups
 	for h := range perGroup {
@@ -124,8 +124,8 @@ func (a attendBackwardPhase) head(x *attentionScratch, keys, queries span, h int
 	nr := d.kernels.NR
 	at := queries.from*width + h*a.size
 	n := queries.to - queries.from
-	packColumns(d, x.qT, a.q[at:], width, n, a.size)
-	packColumns(d, x.doutT, a.dout[at:], width, n, a.size)
+	d.packA(x.qT, operand{a.q[at:], width, true}, 0, a.size, 0, n)
+	d.packA(x.doutT, operand{a.dout[at:], width, true}, 0, a.size, 0, n)
 	for from := 0; from < n; from += nr {
 		a.scores(x, keys, queries, h, from, min(nr, n-from))
 	}
@@ -148,8 +148,8 @@ func (a attendBackwardPhase) scores(x *attentionScratch, keys, queries span, h, 
 	first := queries.from + from
 	n := min(keys.to, first+cols) - keys.from // keys that any of these queries sees
 	at := first*width + h*a.size
-	d.packB(x.q, operand{a.q[at:], width, true}, 0, a.size, 0, cols)
-	d.packB(x.dout, operand{a.dout[at:], width, true}, 0, a.size, 0, cols)
+	d.packPanel(x.q, operand{a.q[at:], width, true}, 0, a.size, 0, cols)
+	d.packPanel(x.dout, operand{a.dout[at:], width, true}, 0, a.size, 0, cols)
 	for c := range k.NR {
 		x.lse[c], x.delta[c] = 0, 0
 		if c < cols {
@@ -199,12 +199,5 @@ func (a attendBackwardPhase) store(x *attentionScratch, dst []float32, width int
 	k.Transpose(x.tokens, a.size, src, ld, a.size, n)
 	for i := range n {
 		k.Add(dst[i*width:][:a.size], x.tokens[i*a.size:][:a.size])
-	}
-}
-
-// packColumns packs the transpose of rows×cols of a matrix as an operand A of cols×rows.
-func packColumns(d *device, dst, src []float32, ld, rows, cols int) {
-	for e := 0; e < cols; e += d.kernels.MR {
-		d.packA(dst[e*rows:], operand{src, ld, true}, e, min(d.kernels.MR, cols-e), 0, rows)
 	}
 }

@@ -52,7 +52,7 @@ func (g *gemm) run() {
 	for g.k0 = 0; g.k0 == 0 || g.k0 < g.k; g.k0 += depth {
 		k := min(depth, g.k-g.k0)
 		g.packed = panels{grow(&g.buffer, width*k), k, g.n}
-		g.device.pool.run(width/nr, packPhase{g})
+		g.device.pool.run(g.packed.tiles(g.b, nr), packPhase{g})
 		g.device.pool.run(ceilDiv(g.m, g.rows)*g.colTiles, tilePhase{g})
 	}
 	g.c, g.add, g.a, g.b = nil, nil, operand{}, operand{}
@@ -70,11 +70,8 @@ func (g *gemm) partition() {
 	g.colTiles = ceilDiv(g.n, g.cols)
 }
 
-// tile packs panel i of B.
-func (g packPhase) tile(i, _ int) {
-	nr := g.device.kernels.NR
-	g.device.packB(g.packed.panel(i, nr), g.b, g.k0, g.packed.k, i*nr, min(nr, g.n-i*nr))
-}
+// tile packs part i of B.
+func (g packPhase) tile(i, _ int) { g.packed.pack(g.device, g.b, g.k0, i) }
 
 // tile computes tile i of C.
 func (g tilePhase) tile(i, w int) {
@@ -99,9 +96,7 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 	for k := 0; k == 0 || k < b.k; k += depth {
 		kc := min(depth, b.k-k)
 		packed := grow(&w.a, m*kc)
-		for i := 0; i < m; i += mr {
-			d.packA(packed[i*kc:], a, row+i, min(mr, m-i), k0+k, kc)
-		}
+		d.packA(packed, a, row, m, k0+k, kc)
 		for j := col; j < col+n; j += nr {
 			bp := b.panel(j/nr, nr)[k*nr:]
 			for i := 0; i < m; i += mr {
@@ -138,25 +133,65 @@ func (d *device) microTile(w *worker, mr, kc int, a, b, c, init []float32, at, l
 	}
 }
 
-// packA packs rows [row, row+mr) of a, from depth k0 to k0+kc, as [kc][mr].
-func (d *device) packA(dst []float32, a operand, row, mr, k0, kc int) {
-	if a.transposed {
-		d.kernels.CopyRows(dst, mr, a.data[k0*a.ld+row:], a.ld, kc, mr)
-	} else {
-		d.kernels.Transpose(dst, mr, a.data[row*a.ld+k0:], a.ld, mr, kc)
+// packA packs rows [row, row+m) of a, from depth k0 to k0+kc, as panels [kc][MR] and, if rows are left, one of [kc][left].
+func (d *device) packA(dst []float32, a operand, row, m, k0, kc int) {
+	mr := d.kernels.MR
+	if !a.transposed {
+		for i := 0; i < m; i += mr {
+			rows := min(mr, m-i)
+			d.kernels.Transpose(dst[i*kc:], rows, a.data[(row+i)*a.ld+k0:], a.ld, rows, kc)
+		}
+		return
+	}
+	whole := m / mr * mr
+	d.kernels.Split(dst, mr*kc, mr, mr, a.data[k0*a.ld+row:], a.ld, kc, m/mr)
+	if left := m - whole; left > 0 {
+		d.kernels.Split(dst[whole*kc:], 0, left, left, a.data[k0*a.ld+row+whole:], a.ld, kc, 1)
 	}
 }
 
-// packB packs columns [col, col+cols) of b, from depth k0 to k0+kc, as [kc][NR] with zeros beyond cols.
-func (d *device) packB(dst []float32, b operand, k0, kc, col, cols int) {
+// packPanel packs columns [col, col+cols) of b, which is transposed, from depth k0 to k0+kc as [kc][NR] with zeros
+// beyond cols.
+func (d *device) packPanel(dst []float32, b operand, k0, kc, col, cols int) {
 	nr := d.kernels.NR
 	if cols < nr {
 		clear(dst[:kc*nr])
 	}
+	d.kernels.Transpose(dst, nr, b.data[col*b.ld+k0:], b.ld, cols, kc)
+}
+
+// packRows packs rows [k, k+rows) of all panels, row 0 of which is row k0 of b, which is not transposed.
+func (p panels) packRows(d *device, b operand, k0, k, rows int) {
+	nr := d.kernels.NR
+	src, dst, step := b.data[(k0+k)*b.ld:], p.data[k*nr:], p.k*nr
+	whole := p.n / nr
+	d.kernels.Split(dst, step, nr, nr, src, b.ld, rows, whole)
+	left := p.n - whole*nr
+	if left == 0 {
+		return
+	}
+	clear(dst[whole*step:][:rows*nr])
+	d.kernels.Split(dst[whole*step:], 0, nr, left, src[whole*nr:], b.ld, rows, 1)
+}
+
+// packTile is how many rows of an operand B that is not transposed are packed at a time.
+const packTile = 32
+
+// tiles is into how many tiles the packing of b is cut: panels, or runs of rows.
+func (p panels) tiles(b operand, nr int) int {
 	if b.transposed {
-		d.kernels.Transpose(dst, nr, b.data[col*b.ld+k0:], b.ld, cols, kc)
+		return ceilDiv(p.n, nr)
+	}
+	return ceilDiv(p.k, packTile)
+}
+
+// pack packs tile i of b from row k0 on.
+func (p panels) pack(d *device, b operand, k0, i int) {
+	nr := d.kernels.NR
+	if b.transposed {
+		d.packPanel(p.panel(i, nr), b, k0, p.k, i*nr, min(nr, p.n-i*nr))
 	} else {
-		d.kernels.CopyRows(dst, nr, b.data[k0*b.ld+col:], b.ld, kc, cols)
+		p.packRows(d, b, k0, i*packTile, min(packTile, p.k-i*packTile))
 	}
 }
 

@@ -109,22 +109,21 @@ func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature floa
 func (p *lmHead) pack() {
 	nr := p.device.kernels.NR
 	p.forward = panels{grow(&p.forwardBuffer, p.width*roundUp(p.vocab, nr)), p.width, p.vocab}
-	n := ceilDiv(p.vocab, nr)
+	n := p.forward.tiles(operand{transposed: true}, nr)
 	if p.backward.k > 0 {
-		n += ceilDiv(p.width, nr)
+		n += p.backward.tiles(operand{}, nr)
 	}
 	p.device.pool.run(n, headPackPhase{p})
 }
 
 func (p headPackPhase) tile(i, _ int) {
-	nr := p.device.kernels.NR
 	b := operand{p.w, p.width, true}
-	to := p.forward
-	if first := ceilDiv(p.vocab, nr); i >= first {
-		i -= first
-		b.transposed, to = false, p.backward
+	if first := p.forward.tiles(b, p.device.kernels.NR); i < first {
+		p.forward.pack(p.device, b, 0, i)
+	} else {
+		b.transposed = false
+		p.backward.pack(p.device, b, 0, i-first)
 	}
-	p.device.packB(to.panel(i, nr), b, 0, to.k, i*nr, min(nr, to.n-i*nr))
 }
 
 // tile computes logp and lse of some tokens.

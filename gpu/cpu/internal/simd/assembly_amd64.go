@@ -3,11 +3,12 @@ package simd
 // assembly is the generated functions of one instruction set. Unlike those of Kernels they ask for slices of whole
 // registers, and leave what remains to the caller.
 type assembly struct {
-	gemm            []gemmFunc // by the number of rows
-	transpose       func(dst []float32, ldd int, src []float32, lds, rows, cols int)
+	gemm            []gemmFunc                                                       // by the number of rows
+	transpose       func(dst []float32, ldd int, src []float32, lds, rows, cols int) // nil with AVX-512
 	transposeTail   func(dst []float32, ldd int, src []float32, lds, rows, cols int) // nil with AVX2
-	copyWide        func(dst []float32, ldd int, src []float32, lds, rows int)
-	copyNarrow      func(dst []float32, ldd int, src []float32, lds, rows, cols int) // nil with AVX2
+	probe           func(n int)
+	splitWide       func(dst []float32, step, ldd int, src []float32, lds, rows, pieces int)
+	splitNarrow     func(dst []float32, step, ldd int, src []float32, lds, rows, pieces, width int)
 	dot             func(x, y []float32) float32
 	dot3            func(x, y, z []float32) float32
 	max             func(x []float32) float32
@@ -38,6 +39,10 @@ func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 		Gemm: func(mr, kc int, x, y, c []float32, ldc int, init []float32, ldi int) {
 			a.gemm[mr](kc, x, y, c, ldc, init, ldi)
 		},
+		Probe: func(n int) int {
+			a.probe(n)
+			return n * 2 * 12 * lanes
+		},
 		ColumnMax: a.columnMax, ColumnExp: a.columnExp, ColumnScale: a.columnScale, ScoreBackward: a.scoreBackward,
 	}
 	a.wrapBlocks(&k, lanes)
@@ -48,46 +53,44 @@ func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 
 // wrapBlocks sets what moves blocks.
 func (a *assembly) wrapBlocks(k *Kernels, lanes int) {
-	k.Transpose = func(dst []float32, ldd int, src []float32, lds, rows, cols int) {
-		for i := 0; i < rows; i += lanes {
-			a.transposeRows(dst[i:], ldd, src[i*lds:], lds, min(lanes, rows-i), cols, lanes)
-		}
-	}
 	wide := k.NR
-	k.CopyRows = func(dst []float32, ldd int, src []float32, lds, rows, cols int) {
+	k.Transpose = a.transposeBlock
+	k.Split = func(dst []float32, step, ldd, width int, src []float32, lds, rows, pieces int) {
 		switch {
-		case rows == 0:
-		case cols == wide:
-			a.copyWide(dst, ldd, src, lds, rows)
-		case cols <= lanes && a.copyNarrow != nil:
-			a.copyNarrow(dst, ldd, src, lds, rows, cols)
+		case rows == 0 || pieces == 0:
+		case width == wide:
+			a.splitWide(dst, step, ldd, src, lds, rows, pieces)
+		case width <= lanes:
+			a.splitNarrow(dst, step, ldd, src, lds, rows, pieces, width)
 		default:
-			copyRowsPortable(dst, ldd, src, lds, rows, cols)
+			splitPortable(dst, step, ldd, width, src, lds, rows, pieces)
 		}
 	}
 }
 
-// transposeRows transposes at most one register of rows. Whole registers are stored where nothing else is, or where
-// the next column overwrites it.
-func (a *assembly) transposeRows(dst []float32, ldd int, src []float32, lds, rows, cols, lanes int) {
-	fast := 0
-	switch {
-	case rows == lanes:
-		fast = cols &^ (lanes - 1)
-	case rows == ldd && cols > lanes:
-		fast = (cols - lanes) &^ (lanes - 1) // at least a register is left, for the last columns not to overhang
-	}
-	if fast > 0 {
-		a.transpose(dst, ldd, src, lds, rows, fast)
-	}
-	if fast == cols {
-		return
-	}
-	dst, src, cols = dst[fast*ldd:], src[fast:], cols-fast
-	if a.transposeTail != nil {
-		a.transposeTail(dst, ldd, src, lds, rows, cols)
-	} else {
-		transposePortable(dst, ldd, src, lds, rows, cols)
+// transposeBlock transposes eight rows at a time. Whole registers are stored where nothing else is, or where what
+// overhangs is overwritten: by the next column, and by the rows above, which come later.
+func (a *assembly) transposeBlock(dst []float32, ldd int, src []float32, lds, rows, cols int) {
+	const group = 8
+	for i := (rows - 1) / group * group; i >= 0; i -= group {
+		n, fast := min(group, rows-i), 0
+		switch {
+		case n == group:
+			fast = cols &^ (group - 1)
+		case rows == ldd && cols > group:
+			fast = (cols - group) &^ (group - 1) // what is left is enough for the last column not to overhang
+		}
+		if fast > 0 {
+			assemblyAVX2.transpose(dst[i:], ldd, src[i*lds:], lds, n, fast)
+		}
+		if fast == cols {
+			continue
+		}
+		if a.transposeTail != nil {
+			a.transposeTail(dst[fast*ldd+i:], ldd, src[i*lds+fast:], lds, n, cols-fast)
+		} else {
+			transposePortable(dst[fast*ldd+i:], ldd, src[i*lds+fast:], lds, n, cols-fast)
+		}
 	}
 }
 

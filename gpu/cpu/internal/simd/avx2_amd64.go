@@ -4,11 +4,13 @@ package simd
 
 var assemblyAVX2 = assembly{
 	transpose:       transposeAVX2,
-	copyWide:        copyWideAVX2,
+	splitWide:       splitWideAVX2,
+	splitNarrow:     splitNarrowAVX2,
 	dot:             dotAVX2,
 	dot3:            dot3AVX2,
 	max:             maxAVX2,
 	expSum:          expSumAVX2,
+	probe:           probeAVX2,
 	dotRows:         dotRowsAVX2,
 	addRows:         addRowsAVX2,
 	add:             addAVX2,
@@ -49,7 +51,10 @@ func gemm6AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
 func transposeAVX2(dst []float32, ldd int, src []float32, lds, rows, cols int)
 
 //go:noescape
-func copyWideAVX2(dst []float32, ldd int, src []float32, lds, rows int)
+func splitWideAVX2(dst []float32, step, ldd int, src []float32, lds, rows, pieces int)
+
+//go:noescape
+func splitNarrowAVX2(dst []float32, step, ldd int, src []float32, lds, rows, pieces, width int)
 
 //go:noescape
 func dotAVX2(x, y []float32) float32
@@ -62,6 +67,9 @@ func maxAVX2(x []float32) float32
 
 //go:noescape
 func expSumAVX2(x []float32, scale, shift float32) float32
+
+//go:noescape
+func probeAVX2(n int)
 
 //go:noescape
 func dotRowsAVX2(out, x, w []float32, ldw int)

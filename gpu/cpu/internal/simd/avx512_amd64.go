@@ -3,14 +3,14 @@
 package simd
 
 var assemblyAVX512 = assembly{
-	transpose:       transposeAVX512,
 	transposeTail:   transposeTailAVX512,
-	copyWide:        copyWideAVX512,
-	copyNarrow:      copyNarrowAVX512,
+	splitWide:       splitWideAVX512,
+	splitNarrow:     splitNarrowAVX512,
 	dot:             dotAVX512,
 	dot3:            dot3AVX512,
 	max:             maxAVX512,
 	expSum:          expSumAVX512,
+	probe:           probeAVX512,
 	dotRows:         dotRowsAVX512,
 	addRows:         addRowsAVX512,
 	add:             addAVX512,
@@ -72,16 +72,13 @@ func gemm13AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
 func gemm14AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func transposeAVX512(dst []float32, ldd int, src []float32, lds, rows, cols int)
-
-//go:noescape
 func transposeTailAVX512(dst []float32, ldd int, src []float32, lds, rows, cols int)
 
 //go:noescape
-func copyWideAVX512(dst []float32, ldd int, src []float32, lds, rows int)
+func splitWideAVX512(dst []float32, step, ldd int, src []float32, lds, rows, pieces int)
 
 //go:noescape
-func copyNarrowAVX512(dst []float32, ldd int, src []float32, lds, rows, cols int)
+func splitNarrowAVX512(dst []float32, step, ldd int, src []float32, lds, rows, pieces, width int)
 
 //go:noescape
 func dotAVX512(x, y []float32) float32
@@ -94,6 +91,9 @@ func maxAVX512(x []float32) float32
 
 //go:noescape
 func expSumAVX512(x []float32, scale, shift float32) float32
+
+//go:noescape
+func probeAVX512(n int)
 
 //go:noescape
 func dotRowsAVX512(out, x, w []float32, ldw int)

@@ -26,10 +26,14 @@ type Kernels struct {
 	// Gemm computes one register tile c = init + a·b of mr ≤ MR rows and NR columns. a is a packed panel [kc][mr], b a
 	// packed panel [kc][NR]; rows of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
 	Gemm func(mr, kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+	// Probe does n rounds of multiplications and additions within registers, the most that this set can ask of the
+	// machine, and returns how many operations these were.
+	Probe func(n int) int
 	// Transpose sets dst[j·ldd+i] = src[i·lds+j] for i < rows, j < cols.
 	Transpose func(dst []float32, ldd int, src []float32, lds, rows, cols int)
-	// CopyRows sets dst[i·ldd+j] = src[i·lds+j] for i < rows, j < cols.
-	CopyRows func(dst []float32, ldd int, src []float32, lds, rows, cols int)
+	// Split cuts rows into pieces: dst[p·step + i·ldd + j] = src[i·lds + p·width + j] for i < rows, p < pieces,
+	// j < width.
+	Split func(dst []float32, step, ldd, width int, src []float32, lds, rows, pieces int)
 
 	// Dot returns Σ x·y.
 	Dot func(x, y []float32) float32

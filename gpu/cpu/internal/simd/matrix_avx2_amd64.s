@@ -2,95 +2,23 @@
 
 #include "textflag.h"
 
-DATA expAVX2<>+0(SB)/4, $0xc2aea8f6 // low
-DATA expAVX2<>+4(SB)/4, $0xc2aea8f6 // low
-DATA expAVX2<>+8(SB)/4, $0xc2aea8f6 // low
-DATA expAVX2<>+12(SB)/4, $0xc2aea8f6 // low
-DATA expAVX2<>+16(SB)/4, $0xc2aea8f6 // low
-DATA expAVX2<>+20(SB)/4, $0xc2aea8f6 // low
-DATA expAVX2<>+24(SB)/4, $0xc2aea8f6 // low
-DATA expAVX2<>+28(SB)/4, $0xc2aea8f6 // low
-DATA expAVX2<>+32(SB)/4, $0x42b0999a // high
-DATA expAVX2<>+36(SB)/4, $0x42b0999a // high
-DATA expAVX2<>+40(SB)/4, $0x42b0999a // high
-DATA expAVX2<>+44(SB)/4, $0x42b0999a // high
-DATA expAVX2<>+48(SB)/4, $0x42b0999a // high
-DATA expAVX2<>+52(SB)/4, $0x42b0999a // high
-DATA expAVX2<>+56(SB)/4, $0x42b0999a // high
-DATA expAVX2<>+60(SB)/4, $0x42b0999a // high
-DATA expAVX2<>+64(SB)/4, $0x3fb8aa3b // log2e
-DATA expAVX2<>+68(SB)/4, $0x3fb8aa3b // log2e
-DATA expAVX2<>+72(SB)/4, $0x3fb8aa3b // log2e
-DATA expAVX2<>+76(SB)/4, $0x3fb8aa3b // log2e
-DATA expAVX2<>+80(SB)/4, $0x3fb8aa3b // log2e
-DATA expAVX2<>+84(SB)/4, $0x3fb8aa3b // log2e
-DATA expAVX2<>+88(SB)/4, $0x3fb8aa3b // log2e
-DATA expAVX2<>+92(SB)/4, $0x3fb8aa3b // log2e
-DATA expAVX2<>+96(SB)/4, $0x3f318000 // ln2high
-DATA expAVX2<>+100(SB)/4, $0x3f318000 // ln2high
-DATA expAVX2<>+104(SB)/4, $0x3f318000 // ln2high
-DATA expAVX2<>+108(SB)/4, $0x3f318000 // ln2high
-DATA expAVX2<>+112(SB)/4, $0x3f318000 // ln2high
-DATA expAVX2<>+116(SB)/4, $0x3f318000 // ln2high
-DATA expAVX2<>+120(SB)/4, $0x3f318000 // ln2high
-DATA expAVX2<>+124(SB)/4, $0x3f318000 // ln2high
-DATA expAVX2<>+128(SB)/4, $0xb95e8083 // ln2low
-DATA expAVX2<>+132(SB)/4, $0xb95e8083 // ln2low
-DATA expAVX2<>+136(SB)/4, $0xb95e8083 // ln2low
-DATA expAVX2<>+140(SB)/4, $0xb95e8083 // ln2low
-DATA expAVX2<>+144(SB)/4, $0xb95e8083 // ln2low
-DATA expAVX2<>+148(SB)/4, $0xb95e8083 // ln2low
-DATA expAVX2<>+152(SB)/4, $0xb95e8083 // ln2low
-DATA expAVX2<>+156(SB)/4, $0xb95e8083 // ln2low
-DATA expAVX2<>+160(SB)/4, $0x3f800000 // one
-DATA expAVX2<>+164(SB)/4, $0x3f800000 // one
-DATA expAVX2<>+168(SB)/4, $0x3f800000 // one
-DATA expAVX2<>+172(SB)/4, $0x3f800000 // one
-DATA expAVX2<>+176(SB)/4, $0x3f800000 // one
-DATA expAVX2<>+180(SB)/4, $0x3f800000 // one
-DATA expAVX2<>+184(SB)/4, $0x3f800000 // one
-DATA expAVX2<>+188(SB)/4, $0x3f800000 // one
-DATA expAVX2<>+192(SB)/4, $0x3efffffe // c2
-DATA expAVX2<>+196(SB)/4, $0x3efffffe // c2
-DATA expAVX2<>+200(SB)/4, $0x3efffffe // c2
-DATA expAVX2<>+204(SB)/4, $0x3efffffe // c2
-DATA expAVX2<>+208(SB)/4, $0x3efffffe // c2
-DATA expAVX2<>+212(SB)/4, $0x3efffffe // c2
-DATA expAVX2<>+216(SB)/4, $0x3efffffe // c2
-DATA expAVX2<>+220(SB)/4, $0x3efffffe // c2
-DATA expAVX2<>+224(SB)/4, $0x3e2aaa49 // c3
-DATA expAVX2<>+228(SB)/4, $0x3e2aaa49 // c3
-DATA expAVX2<>+232(SB)/4, $0x3e2aaa49 // c3
-DATA expAVX2<>+236(SB)/4, $0x3e2aaa49 // c3
-DATA expAVX2<>+240(SB)/4, $0x3e2aaa49 // c3
-DATA expAVX2<>+244(SB)/4, $0x3e2aaa49 // c3
-DATA expAVX2<>+248(SB)/4, $0x3e2aaa49 // c3
-DATA expAVX2<>+252(SB)/4, $0x3e2aaa49 // c3
-DATA expAVX2<>+256(SB)/4, $0x3d2aac79 // c4
-DATA expAVX2<>+260(SB)/4, $0x3d2aac79 // c4
-DATA expAVX2<>+264(SB)/4, $0x3d2aac79 // c4
-DATA expAVX2<>+268(SB)/4, $0x3d2aac79 // c4
-DATA expAVX2<>+272(SB)/4, $0x3d2aac79 // c4
-DATA expAVX2<>+276(SB)/4, $0x3d2aac79 // c4
-DATA expAVX2<>+280(SB)/4, $0x3d2aac79 // c4
-DATA expAVX2<>+284(SB)/4, $0x3d2aac79 // c4
-DATA expAVX2<>+288(SB)/4, $0x3c091d10 // c5
-DATA expAVX2<>+292(SB)/4, $0x3c091d10 // c5
-DATA expAVX2<>+296(SB)/4, $0x3c091d10 // c5
-DATA expAVX2<>+300(SB)/4, $0x3c091d10 // c5
-DATA expAVX2<>+304(SB)/4, $0x3c091d10 // c5
-DATA expAVX2<>+308(SB)/4, $0x3c091d10 // c5
-DATA expAVX2<>+312(SB)/4, $0x3c091d10 // c5
-DATA expAVX2<>+316(SB)/4, $0x3c091d10 // c5
-DATA expAVX2<>+320(SB)/4, $0x3ab511e6 // c6
-DATA expAVX2<>+324(SB)/4, $0x3ab511e6 // c6
-DATA expAVX2<>+328(SB)/4, $0x3ab511e6 // c6
-DATA expAVX2<>+332(SB)/4, $0x3ab511e6 // c6
-DATA expAVX2<>+336(SB)/4, $0x3ab511e6 // c6
-DATA expAVX2<>+340(SB)/4, $0x3ab511e6 // c6
-DATA expAVX2<>+344(SB)/4, $0x3ab511e6 // c6
-DATA expAVX2<>+348(SB)/4, $0x3ab511e6 // c6
-GLOBL expAVX2<>(SB), RODATA|NOPTR, $352
+DATA tailAVX2<>+0(SB)/4, $-1
+DATA tailAVX2<>+4(SB)/4, $-1
+DATA tailAVX2<>+8(SB)/4, $-1
+DATA tailAVX2<>+12(SB)/4, $-1
+DATA tailAVX2<>+16(SB)/4, $-1
+DATA tailAVX2<>+20(SB)/4, $-1
+DATA tailAVX2<>+24(SB)/4, $-1
+DATA tailAVX2<>+28(SB)/4, $-1
+DATA tailAVX2<>+32(SB)/4, $0
+DATA tailAVX2<>+36(SB)/4, $0
+DATA tailAVX2<>+40(SB)/4, $0
+DATA tailAVX2<>+44(SB)/4, $0
+DATA tailAVX2<>+48(SB)/4, $0
+DATA tailAVX2<>+52(SB)/4, $0
+DATA tailAVX2<>+56(SB)/4, $0
+DATA tailAVX2<>+60(SB)/4, $0
+GLOBL tailAVX2<>(SB), RODATA|NOPTR, $64
 
 // func gemm1AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
 TEXT ·gemm1AVX2(SB), NOSPLIT, $0-120
@@ -1013,22 +941,78 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func copyWideAVX2(dst []float32, ldd int, src []float32, lds, rows int)
-TEXT ·copyWideAVX2(SB), NOSPLIT, $0-72
+// func splitWideAVX2(dst []float32, step, ldd int, src []float32, lds, rows, pieces int)
+TEXT ·splitWideAVX2(SB), NOSPLIT, $0-88
 	MOVQ dst_base+0(FP), DI
-	MOVQ ldd+24(FP), SI
+	MOVQ step+24(FP), R10
+	SHLQ $2, R10
+	MOVQ ldd+32(FP), SI
 	SHLQ $2, SI
-	MOVQ src_base+32(FP), BX
-	MOVQ lds+56(FP), DX
+	MOVQ src_base+40(FP), BX
+	MOVQ lds+64(FP), DX
 	SHLQ $2, DX
-	MOVQ rows+64(FP), R8
+	MOVQ rows+72(FP), R8
+	MOVQ pieces+80(FP), R9
 	TESTQ R8, R8
 	JZ l2
 l1:
-	VMOVUPS (BX), Y0
-	VMOVUPS 32(BX), Y1
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
+	MOVQ BX, AX
+	MOVQ DI, R12
+	MOVQ R9, CX
+	TESTQ CX, CX
+	JZ l4
+l3:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS Y0, (R12)
+	VMOVUPS Y1, 32(R12)
+	ADDQ $64, AX
+	ADDQ R10, R12
+	DECQ CX
+	JNZ l3
+l4:
+	ADDQ DX, BX
+	ADDQ SI, DI
+	DECQ R8
+	JNZ l1
+l2:
+	VZEROUPPER 
+	RET
+
+// func splitNarrowAVX2(dst []float32, step, ldd int, src []float32, lds, rows, pieces, width int)
+TEXT ·splitNarrowAVX2(SB), NOSPLIT, $0-96
+	MOVQ width+88(FP), R13
+	LEAQ tailAVX2<>(SB), AX
+	MOVQ $8, CX
+	SUBQ R13, CX
+	VMOVUPS (AX)(CX*4), Y15
+	SHLQ $2, R13
+	MOVQ dst_base+0(FP), DI
+	MOVQ step+24(FP), R10
+	SHLQ $2, R10
+	MOVQ ldd+32(FP), SI
+	SHLQ $2, SI
+	MOVQ src_base+40(FP), BX
+	MOVQ lds+64(FP), DX
+	SHLQ $2, DX
+	MOVQ rows+72(FP), R8
+	MOVQ pieces+80(FP), R9
+	TESTQ R8, R8
+	JZ l2
+l1:
+	MOVQ BX, AX
+	MOVQ DI, R12
+	MOVQ R9, CX
+	TESTQ CX, CX
+	JZ l4
+l3:
+	VMASKMOVPS (AX), Y15, Y0
+	VMASKMOVPS Y0, Y15, (R12)
+	ADDQ R13, AX
+	ADDQ R10, R12
+	DECQ CX
+	JNZ l3
+l4:
 	ADDQ DX, BX
 	ADDQ SI, DI
 	DECQ R8

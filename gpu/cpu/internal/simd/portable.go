@@ -4,7 +4,7 @@ package simd
 var portable = Kernels{
 	Name: "portable", MR: 4, NR: 8,
 
-	Gemm: gemmPortable, Transpose: transposePortable, CopyRows: copyRowsPortable,
+	Gemm: gemmPortable, Probe: probePortable, Transpose: transposePortable, Split: splitPortable,
 	Dot: dotPortable, DotRows: dotRowsPortable, AddRows: addRowsPortable,
 	Add: addPortable, Scale: scalePortable, Max: maxPortable,
 	ScaleMul: scaleMulPortable, NormBackward: normBackwardPortable, Dot3: dot3Portable,

@@ -28,9 +28,9 @@ var expConstants = []struct {
 	{"c6", 0.0013814537903323976, 0.0013814537903323976},
 }
 
-// constants writes the table of constants: one element each for AVX-512, which broadcasts them into registers, and a
+// expTable writes the table of constants: one element each for AVX-512, which broadcasts them into registers, and a
 // register's worth for AVX2, which has no registers to spare and uses them from memory.
-func (s *isa) constants() string {
+func (s *isa) expTable() string {
 	var text strings.Builder
 	at := 0
 	for _, c := range expConstants {
@@ -43,7 +43,8 @@ func (s *isa) constants() string {
 			at += 4
 		}
 	}
-	return fmt.Sprintf("\n%sGLOBL exp%s<>(SB), RODATA|NOPTR, $%d\n", text.String(), s.suffix, at)
+	fmt.Fprintf(&text, "GLOBL exp%s<>(SB), RODATA|NOPTR, $%d\n", s.suffix, at)
+	return "\n" + text.String()
 }
 
 // firstConstant is the register that the first constant has with AVX-512.

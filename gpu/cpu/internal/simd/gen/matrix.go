@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // emitGemm writes a micro-kernel for every number of rows. A tile is two registers wide; its sums stay in registers
 // 0 … 2·mr−1. A step of the depth loads one row of the panel of B and broadcasts mr elements of A.
@@ -78,32 +81,35 @@ func (f *function) gemmStep(mr, k int) {
 
 const blockParams = "dst []float32, ldd int, src []float32, lds, rows, cols int"
 
-// emitTranspose writes the transpose of at most one register of rows, and a multiple of as many columns. It stores
-// whole registers: what it writes beyond rows, the next column overwrites or the caller leaves room for.
+// emitTranspose writes the transpose of at most eight rows and a multiple of eight columns, with AVX2 for both sets: it
+// is as fast as with wider registers, and where rows are a power of two apart, so that all fall on the same few sets of
+// the cache, three times as fast. It stores whole registers: what it writes beyond rows, the next column overwrites or
+// the caller leaves room for.
 //
-// With AVX-512, transposeTail takes any number of columns and stores what it must and no more.
+// With AVX-512, transposeTail takes up to 16 rows and any number of columns, and stores what it must and no more.
 func emitTranspose(f *file) {
-	f.function("transpose", blockParams, false, func(f *function) { f.transpose(false) })
 	if f.isa == avx512 {
-		f.function("transposeTail", blockParams, false, func(f *function) { f.transpose(true) })
+		f.function("transposeTail", blockParams, false, func(f *function) { f.transpose() })
+	} else {
+		f.function("transpose", blockParams, false, func(f *function) { f.transpose() })
 	}
 }
 
-func (f *function) transpose(tail bool) {
+func (f *function) transpose() {
 	f.pointer("dst", "DI")
 	f.stride("ldd", "SI")
 	f.pointer("src", "BX")
 	f.stride("lds", "DX")
 	f.integer("rows", "R8")
 	f.integer("cols", "CX")
-	if tail {
+	if f.isa == avx512 {
 		f.mask("R8", "K1")
 	}
 	loop, done := f.label(), f.label()
 	f.place(loop)
 	f.op("TESTQ", "CX", "CX")
 	f.op("JLE", done)
-	if tail {
+	if f.isa == avx512 {
 		f.op("MOVQ", "CX", "R9")
 		whole := f.label()
 		f.op("CMPQ", "R9", fmt.Sprintf("$%d", f.lanes))
@@ -112,9 +118,9 @@ func (f *function) transpose(tail bool) {
 		f.place(whole)
 		f.mask("R9", "K2")
 	}
-	f.loadRows(tail)
+	f.loadRows()
 	if f.isa == avx512 {
-		f.transpose16(tail)
+		f.transpose16()
 	} else {
 		f.transpose8()
 	}
@@ -137,7 +143,7 @@ func (f *function) mask(count, k string) {
 }
 
 // loadRows loads one register of each row; those that do not exist keep what they hold.
-func (f *function) loadRows(tail bool) {
+func (f *function) loadRows() {
 	loaded := f.label()
 	f.op("MOVQ", "BX", "AX")
 	for i := range f.lanes {
@@ -145,7 +151,7 @@ func (f *function) loadRows(tail bool) {
 			f.op("CMPQ", "R8", fmt.Sprintf("$%d", i))
 			f.op("JLE", loaded)
 		}
-		if tail {
+		if f.isa == avx512 {
 			f.op("VMOVUPS.Z", "(AX)", "K2", f.v(i))
 		} else {
 			f.op("VMOVUPS", "(AX)", f.v(i))
@@ -157,7 +163,7 @@ func (f *function) loadRows(tail bool) {
 
 // transpose16 turns Z0 … Z15 and stores the 16 columns: pairs of rows are interleaved, then pairs of pairs, which
 // leaves 4×4 blocks in the quarters of each register; two rounds of shuffling quarters bring these in order.
-func (f *function) transpose16(tail bool) {
+func (f *function) transpose16() {
 	z := f.v
 	for i := 0; i < 16; i += 2 {
 		f.op("VUNPCKLPS", z(i+1), z(i), z(16+i))
@@ -181,7 +187,7 @@ func (f *function) transpose16(tail bool) {
 		f.op("VSHUFF32X4", "$0x88", z(28+c), z(24+c), z(4+c))
 		f.op("VSHUFF32X4", "$0xdd", z(28+c), z(24+c), z(12+c))
 	}
-	f.storeColumns(0, tail)
+	f.storeColumns(0)
 }
 
 // transpose8 turns Y0 … Y7 in the same way, with halves instead of quarters.
@@ -201,14 +207,14 @@ func (f *function) transpose8() {
 		f.op("VPERM2F128", "$0x20", y(4+c), y(c), y(8+c))
 		f.op("VPERM2F128", "$0x31", y(4+c), y(c), y(12+c))
 	}
-	f.storeColumns(8, false)
+	f.storeColumns(8)
 }
 
 // storeColumns stores the columns in the registers from first on.
-func (f *function) storeColumns(first int, tail bool) {
+func (f *function) storeColumns(first int) {
 	stored := f.label()
 	for c := range f.lanes {
-		if tail {
+		if f.isa == avx512 {
 			if c > 0 {
 				f.op("CMPQ", "R9", fmt.Sprintf("$%d", c))
 				f.op("JLE", stored)
@@ -222,41 +228,76 @@ func (f *function) storeColumns(first int, tail bool) {
 	f.place(stored)
 }
 
-// emitCopy writes the copy of rows of exactly NR columns; and with AVX-512 of at most one register of columns.
+// emitCopy writes what cuts rows into pieces: wide ones of NR columns and narrow ones of at most one register. Piece p of
+// row i goes to dst[p·step + i·ldd]. The pieces of a row go one after the other, so that each row is read once.
 func emitCopy(f *file) {
-	f.function("copyWide", "dst []float32, ldd int, src []float32, lds, rows int", false, func(f *function) {
-		f.copyStart()
-		f.times("R8", func() {
-			f.op("VMOVUPS", "(BX)", f.v(0))
-			f.op("VMOVUPS", at("BX", f.width()), f.v(1))
-			f.op("VMOVUPS", f.v(0), "(DI)")
-			f.op("VMOVUPS", f.v(1), at("DI", f.width()))
-			f.op("ADDQ", "DX", "BX")
-			f.op("ADDQ", "SI", "DI")
+	f.function("splitWide", "dst []float32, step, ldd int, src []float32, lds, rows, pieces int", false, func(f *function) {
+		f.split(func() {
+			f.op("VMOVUPS", "(AX)", f.v(0))
+			f.op("VMOVUPS", at("AX", f.width()), f.v(1))
+			f.op("VMOVUPS", f.v(0), "(R12)")
+			f.op("VMOVUPS", f.v(1), at("R12", f.width()))
+			f.advance(2*f.width(), "AX")
 		})
-		f.ret()
 	})
-	if f.isa != avx512 {
-		return
-	}
-	f.function("copyNarrow", blockParams, false, func(f *function) {
-		f.copyStart()
-		f.integer("cols", "R9")
-		f.mask("R9", "K1")
-		f.times("R8", func() {
-			f.op("VMOVUPS.Z", "(BX)", "K1", f.v(0))
-			f.op("VMOVUPS", f.v(0), "K1", "(DI)")
-			f.op("ADDQ", "DX", "BX")
-			f.op("ADDQ", "SI", "DI")
+	params := "dst []float32, step, ldd int, src []float32, lds, rows, pieces, width int"
+	f.function("splitNarrow", params, false, func(f *function) {
+		f.integer("width", "R13")
+		if f.isa == avx512 {
+			f.mask("R13", "K1")
+		} else {
+			f.op("LEAQ", "tail"+f.suffix+"<>(SB)", "AX")
+			f.op("MOVQ", fmt.Sprintf("$%d", f.lanes), "CX")
+			f.op("SUBQ", "R13", "CX")
+			f.op("VMOVUPS", "(AX)(CX*4)", f.v(15))
+		}
+		f.op("SHLQ", "$2", "R13")
+		f.split(func() {
+			if f.isa == avx512 {
+				f.op("VMOVUPS.Z", "(AX)", "K1", f.v(0))
+				f.op("VMOVUPS", f.v(0), "K1", "(R12)")
+			} else {
+				f.op("VMASKMOVPS", "(AX)", f.v(15), f.v(0))
+				f.op("VMASKMOVPS", f.v(0), f.v(15), "(R12)")
+			}
+			f.op("ADDQ", "R13", "AX")
 		})
-		f.ret()
 	})
 }
 
-func (f *function) copyStart() {
+// tailMasks writes what splitNarrow takes its mask from, which AVX-512 does not need: a register of ones, then one of
+// zeros.
+func (s *isa) tailMasks() string {
+	if s == avx512 {
+		return ""
+	}
+	var text strings.Builder
+	for i := range 2 * s.lanes {
+		fmt.Fprintf(&text, "DATA tail%s<>+%d(SB)/4, $%d\n", s.suffix, 4*i, i/s.lanes-1)
+	}
+	fmt.Fprintf(&text, "GLOBL tail%s<>(SB), RODATA|NOPTR, $%d\n", s.suffix, 8*s.lanes)
+	return "\n" + text.String()
+}
+
+// split runs body for every piece of every row, with the source at AX, which body moves on, and the destination at R12.
+func (f *function) split(body func()) {
 	f.pointer("dst", "DI")
+	f.stride("step", "R10")
 	f.stride("ldd", "SI")
 	f.pointer("src", "BX")
 	f.stride("lds", "DX")
 	f.integer("rows", "R8")
+	f.integer("pieces", "R9")
+	f.times("R8", func() {
+		f.op("MOVQ", "BX", "AX")
+		f.op("MOVQ", "DI", "R12")
+		f.op("MOVQ", "R9", "CX")
+		f.times("CX", func() {
+			body()
+			f.op("ADDQ", "R10", "R12")
+		})
+		f.op("ADDQ", "DX", "BX")
+		f.op("ADDQ", "SI", "DI")
+	})
+	f.ret()
 }

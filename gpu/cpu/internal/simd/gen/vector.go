@@ -1,5 +1,8 @@
 package main
 
+// probeSums is how many independent sums the probe keeps: more than the latency of an FMA times the units for it.
+const probeSums = 12
+
 // emitReductions writes what turns rows into a number: four running results hide the latency of the additions.
 func emitReductions(f *file) {
 	f.function("dot", "x, y []float32", true, func(f *function) {
@@ -43,6 +46,18 @@ func emitReductions(f *file) {
 		})
 		f.fold("VADDPS", 0, 1)
 		f.returns(0)
+	})
+	f.function("probe", "n int", false, func(f *function) {
+		f.integer("n", "CX")
+		for i := range probeSums {
+			f.clear(i)
+		}
+		f.times("CX", func() {
+			for i := range probeSums {
+				f.op("VFMADD231PS", f.v(probeSums), f.v(probeSums), f.v(i))
+			}
+		})
+		f.ret()
 	})
 	f.function("dotRows", "out, x, w []float32, ldw int", false, (*function).dotRows)
 	f.function("addRows", "out, p, v []float32, ldv int", false, (*function).addRows)

@@ -1,0 +1,96 @@
+package cpu
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"athanor/gpu"
+	"athanor/gpu/gputest"
+)
+
+// BenchmarkOperators measures every operator at the shapes of whole models.
+func BenchmarkOperators(b *testing.B) { gputest.Bench(b, Open, gpu.F32) }
+
+// BenchmarkGemm measures the three products of a linear layer, each beside the machine's limit at that moment.
+func BenchmarkGemm(b *testing.B) {
+	for _, threads := range []int{1, 2} {
+		for _, s := range []struct{ n, i, o int }{
+			{2048, 128, 128}, {4096, 256, 256}, {4096, 256, 1024}, {4096, 1024, 256}, {4096, 384, 384}, {2048, 384, 1536},
+			{2048, 1536, 384}, {4096, 384, 4096}, {1024, 1024, 1024},
+		} {
+			b.Run(fmt.Sprintf("threads=%d/N=%d,I=%d,O=%d", threads, s.n, s.i, s.o), func(b *testing.B) {
+				d := open(b, threads)
+				x, w, y := random(b, d, s.n, s.i), random(b, d, s.o, s.i), random(b, d, s.n, s.o)
+				flops := 2 * float64(s.n) * float64(s.i) * float64(s.o)
+				b.Run("forward", func(b *testing.B) {
+					d.measure(b, flops, func() { d.Linear(y, x, w, gpu.Tensor{}) })
+				})
+				b.Run("input", func(b *testing.B) {
+					d.measure(b, flops, func() { d.LinearBackwardInput(x, y, w, gpu.Tensor{}) })
+				})
+				b.Run("weight", func(b *testing.B) {
+					d.measure(b, flops, func() { d.LinearBackwardWeight(w, y, x) })
+				})
+			})
+		}
+	}
+}
+
+// testDevice is a device with what tests and benchmarks need.
+type testDevice struct{ *device }
+
+func open(t testing.TB, threads int) testDevice {
+	t.Helper()
+	d, err := Open(threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return testDevice{d.(*device)}
+}
+
+// random returns a tensor of numbers in [−0.5, 0.5).
+func random(t testing.TB, d gpu.Device, rows, cols int) gpu.Tensor {
+	t.Helper()
+	x, err := d.Alloc(gpu.F32, rows, cols)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make([]float32, x.Len())
+	r := rand.New(rand.NewPCG(uint64(rows), uint64(cols)))
+	for i := range values {
+		values[i] = r.Float32() - 0.5
+	}
+	d.Write(x, values)
+	return x
+}
+
+// probePhase is the limit of arithmetic: multiplications and additions within registers.
+type probePhase struct{ device *device }
+
+const probeRounds = 100_000
+
+func (p probePhase) tile(int, int) { p.device.kernels.Probe(probeRounds) }
+
+// measure reports the speed of a call, and of the probe, both being run in turn.
+func (d testDevice) measure(b *testing.B, flops float64, call func()) {
+	call()
+	work := flops * float64(b.N)
+	limit := float64(d.kernels.Probe(1) * probeRounds * len(d.workers) * b.N)
+	var called, probed time.Duration
+	for range b.N {
+		start := time.Now()
+		call()
+		between := time.Now()
+		d.pool.run(len(d.workers), probePhase{d.device})
+		called += between.Sub(start)
+		probed += time.Since(between)
+	}
+	speed, ceiling := work/called.Seconds()/1e9, limit/probed.Seconds()/1e9
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(speed, "GFLOP/s")
+	b.ReportMetric(ceiling, "probe")
+	b.ReportMetric(speed/ceiling, "share")
+}
