@@ -112,6 +112,9 @@ func (p *project) latest(address string) (*journal.StepRecord, *journal.Run, err
 		return nil, nil, err
 	}
 	for _, run := range runs {
+		if run.Pipeline != p.program.Name {
+			continue
+		}
 		records, err := p.state.Journal.Steps(run.ID)
 		if err != nil {
 			return nil, nil, err

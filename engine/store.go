@@ -168,7 +168,7 @@ func (p *project) keep(made *plan.Plan, runs int) (map[string]bool, error) {
 			continue
 		}
 		// A deferred step has no key yet; what it made last is the best guess.
-		last, err := p.state.Journal.Last(s.Name())
+		last, err := p.state.Journal.Last(p.program.Name, s.Name())
 		if err != nil {
 			return nil, err
 		}

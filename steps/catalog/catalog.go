@@ -4,7 +4,22 @@
 // that of a recipe.
 package catalog
 
-import "athanor/steps"
+import (
+	"athanor/steps"
+	"athanor/steps/dataset"
+	"athanor/steps/evaluate"
+	"athanor/steps/mixture"
+	"athanor/steps/model"
+	"athanor/steps/pretrain"
+	"athanor/steps/tokenizer"
+)
 
 // Types are the step types that the engine knows.
-var Types = []steps.Type{}
+var Types = []steps.Type{
+	dataset.Type,
+	tokenizer.Type,
+	mixture.Type,
+	model.Type,
+	pretrain.Type,
+	evaluate.Type,
+}

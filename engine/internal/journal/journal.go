@@ -131,9 +131,11 @@ func (j *Journal) Record(r StepRecord) error {
 
 const stepColumns = "run, address, type, key, state, reason, started, ended, error, material, flops, seconds"
 
-// Last returns the latest record of a step that ended done or cached, or nil.
-func (j *Journal) Last(address string) (*StepRecord, error) {
-	rows, err := j.db.Query("SELECT "+stepColumns+" FROM steps WHERE address = ? AND state IN ('done', 'cached') ORDER BY run DESC LIMIT 1", address)
+// Last returns the latest record of a pipeline's step that ended done or cached, or nil. Pipelines that share a state are
+// told apart by name.
+func (j *Journal) Last(pipeline, address string) (*StepRecord, error) {
+	rows, err := j.db.Query("SELECT "+stepColumns+" FROM steps WHERE address = ? AND state IN ('done', 'cached')"+
+		" AND (SELECT pipeline FROM runs WHERE id = run) = ? ORDER BY run DESC LIMIT 1", address, pipeline)
 	found, err := scanSteps(rows, err)
 	if err != nil || len(found) == 0 {
 		return nil, err

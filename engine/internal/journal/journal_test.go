@@ -50,12 +50,14 @@ func TestRunsAndSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer j.Close()
-	last, err := j.Last("pretrain.base")
+	last, err := j.Last("q.hcl", "pretrain.base")
 	if err != nil || last == nil || !reflect.DeepEqual(*last, record) {
 		t.Errorf("Last = %+v, %v\nwant %+v", last, err, record)
 	}
-	if none, err := j.Last("sft.chat"); none != nil || err != nil {
-		t.Errorf("Last of an unknown step = %+v, %v", none, err)
+	for _, of := range [][2]string{{"q.hcl", "sft.chat"}, {"other.hcl", "pretrain.base"}} {
+		if none, err := j.Last(of[0], of[1]); none != nil || err != nil {
+			t.Errorf("Last(%q) of what never ran = %+v, %v", of, none, err)
+		}
 	}
 	if steps, err := j.Steps(second); err != nil || len(steps) != 1 || !reflect.DeepEqual(steps[0], failed) {
 		t.Errorf("Steps = %+v, %v", steps, err)

@@ -79,12 +79,17 @@ func (p *Plan) unknown(name string) string {
 }
 
 // Find returns the step of an address that the user has typed, or every instance of a block with for_each.
-func (p *Plan) Find(name string) ([]*Step, error) { return p.find(name) }
+func (p *Plan) Find(name string) ([]*Step, error) {
+	if a, err := dsl.ParseAddress(name); err == nil { // the key may stand without quotes
+		name = a.String()
+	}
+	return p.find(name)
+}
 
 // selectTargets keeps the targets and all that they depend on, and marks what is forced.
 func (p *Plan) selectTargets() (hcl.Diagnostics, error) {
 	for _, name := range p.options.Force {
-		found, err := p.find(name)
+		found, err := p.Find(name)
 		if err != nil {
 			return nil, fmt.Errorf("--force: %w", err)
 		}
@@ -98,7 +103,7 @@ func (p *Plan) selectTargets() (hcl.Diagnostics, error) {
 	keep := map[*Step]bool{}
 	var stack []*Step
 	for _, name := range p.options.Targets {
-		found, err := p.find(name)
+		found, err := p.Find(name)
 		if err != nil {
 			return nil, fmt.Errorf("--target: %w", err)
 		}

@@ -127,7 +127,7 @@ func (p *Predictor) Forget(s *Step, reason string) {
 
 // reason says why a step whose key is new will run.
 func (p *Predictor) reason(s *Step) (string, error) {
-	last, err := p.state.Journal.Last(s.Name())
+	last, err := p.state.Journal.Last(p.program.Name, s.Name())
 	if err != nil {
 		return "", err
 	}
@@ -136,7 +136,7 @@ func (p *Predictor) reason(s *Step) (string, error) {
 	}
 	raw := last.Material
 	if len(raw) == 0 { // it was cached in that run: the material is with the result
-		if made, err := p.state.Store.Lookup(last.Key); made != nil && err == nil {
+		if made, _ := p.state.Store.Lookup(last.Key); made != nil { // damaged outputs explain as well
 			raw = made.Material
 		}
 	}
