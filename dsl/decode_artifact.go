@@ -201,7 +201,9 @@ func (d *decoder) skipped(addr Address, t cty.Type, at place) cty.Value {
 // note remembers where an artifact comes from, for Instance.Upstream and Instance.Sources.
 func (d *decoder) note(v cty.Value, marks cty.ValueMarks, e hclsyntax.Expression, at place) {
 	d.waitFor(v, marks, e)
-	d.inst.ranges[at.path] = at.where
+	if _, ok := d.inst.ranges[at.path]; !ok {
+		d.inst.ranges[at.path] = at.where
+	}
 	known, ok := AsArtifact(v)
 	if ok {
 		d.inst.upstream[at.path] = known

@@ -121,7 +121,7 @@ func (m *marshaler) value(v cty.Value, t reflect.Type) (any, error) {
 	}
 }
 
-// list leaves out nothing: an unknown element makes the whole list unknown, since the places of the others count.
+// list is unknown as a whole when one element is: a shorter list would say something else.
 func (m *marshaler) list(v cty.Value, t reflect.Type) (any, error) {
 	out := []any{}
 	for it := v.ElementIterator(); it.Next(); {
@@ -135,16 +135,14 @@ func (m *marshaler) list(v cty.Value, t reflect.Type) (any, error) {
 	return out, nil
 }
 
+// entries is a map, unknown as a whole like a list.
 func (m *marshaler) entries(v cty.Value, t reflect.Type) (any, error) {
 	out := map[string]any{}
 	for it := v.ElementIterator(); it.Next(); {
 		key, element := it.Element()
 		value, err := m.value(element, t)
-		if m.left(err) {
-			continue
-		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", key.AsString(), err)
 		}
 		out[key.AsString()] = value
 	}
