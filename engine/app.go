@@ -29,6 +29,8 @@ type app struct {
 	out     io.Writer // data
 	err     io.Writer // diagnostics
 	started bool      // a subcommand has accepted its arguments
+
+	stateDir string // of the pipeline, once it is known
 }
 
 func newApp(types []steps.Type) *app {
@@ -80,8 +82,7 @@ func (a *app) run(args []string) int {
 	}
 	fmt.Fprintln(a.err, "Error:", err)
 	if exec.DiskFull(err) {
-		dir, _ := os.Getwd() // only tells where there is how much room
-		fmt.Fprintln(a.err, exec.RoomAdvice(dir))
+		fmt.Fprintln(a.err, exec.RoomAdvice(a.stateDir))
 	}
 	return code
 }

@@ -90,6 +90,7 @@ func (a *app) read(path string, f *projectFlags) (*project, hcl.Diagnostics, err
 
 // open opens the state. Close it.
 func (p *project) open() error {
+	p.app.stateDir = p.dir
 	s, err := store.Open(p.dir)
 	if err != nil {
 		return err

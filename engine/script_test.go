@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "edit": edit, "flip": flip, "waitfor": waitFor,
-			"start": startCommand, "signal": signalCommand, "finish": finishCommand, "tmpfs": tmpfs,
+			"start": startCommand, "signal": signalCommand, "finish": finishCommand, "tmpfs": tmpfs, "bytes": fillFile,
 		},
 	})
 }
@@ -160,6 +160,15 @@ func tmpfs(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.MkdirAll(dir, 0o777))
 	ts.Check(mountTmpfs(dir, fmt.Sprintf("size=%sm", args[1])))
 	ts.Defer(func() { unmount(dir) })
+}
+
+// bytes FILE MIB: writes a file of that size, or as much of it as the disk takes.
+func fillFile(ts *testscript.TestScript, _ bool, args []string) {
+	mib, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if err := fill(ts.MkAbs(args[0]), mib); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		ts.Fatalf("%v", err)
+	}
 }
 
 // condition knows [tmpfs]: whether this machine lets a test mount a small disk.

@@ -77,6 +77,7 @@ func (a *attempt) work(ctx context.Context, lock *store.Lock, out *outcome) {
 		end, err := a.once(ctx, lock.File())
 		switch {
 		case err == nil && end.Kind == steps.EventDone:
+			out.diags = nil // of earlier attempts
 			a.commit(end, out)
 			return
 		case ctx.Err() != nil:
@@ -170,6 +171,13 @@ func (a *attempt) blame(summary, path, text string) hcl.Diagnostics {
 	return hcl.Diagnostics{dsl.Error(where, summary, plan.Sentence(a.step.Name()+": "+text))}
 }
 
+// makeRoom drops what the next attempt would drop first, so that others find room now.
+func (a *attempt) makeRoom() {
+	for _, name := range []string{"out", "tmp"} {
+		_ = os.RemoveAll(filepath.Join(a.spec.WorkDir, name)) // the failure that is being reported counts more
+	}
+}
+
 // diagnose says why a worker did not end well, and what to do about it.
 func (a *attempt) diagnose(end steps.Event, err error) hcl.Diagnostics {
 	text := end.Message
@@ -177,7 +185,9 @@ func (a *attempt) diagnose(end steps.Event, err error) hcl.Diagnostics {
 		text = err.Error()
 	}
 	if DiskFull(err) || diskFullText(text) {
-		return a.blame("No space left on the disk", "", text+". "+roomAdvice(a.spec.WorkDir))
+		diags := a.blame("No space left on the disk", "", text+". "+RoomAdvice(a.spec.WorkDir))
+		a.makeRoom()
+		return diags
 	}
 	switch late, crash := (*timeoutError)(nil), (*crashError)(nil); {
 	case errors.As(err, &late):

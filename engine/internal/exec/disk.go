@@ -25,8 +25,8 @@ func diskFullText(text string) bool {
 	return false
 }
 
-// roomAdvice says how much room there is and how to get more.
-func roomAdvice(dir string) string {
+// RoomAdvice says how much room there is on the disk that holds dir, and how to get more.
+func RoomAdvice(dir string) string {
 	room := ""
 	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) { // the folder itself may not have been made
 		if _, err := os.Stat(dir); err != nil {
@@ -40,8 +40,5 @@ func roomAdvice(dir string) string {
 		break
 	}
 	return room + "Make room (engine store gc removes results that the pipeline no longer needs), or put the state elsewhere with " +
-		"--state, and run again: finished steps and checkpoints are kept"
+		"--state, and run again: finished steps and checkpoints are kept."
 }
-
-// RoomAdvice says what to do about a full disk that holds dir.
-func RoomAdvice(dir string) string { return roomAdvice(dir) + "." }

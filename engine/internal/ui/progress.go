@@ -118,8 +118,13 @@ func (p *Progress) Update(u exec.Update) {
 func (p *Progress) ended(u exec.Update) string {
 	text := fmt.Sprintf("%s: %s", u.Step.Name(), p.style.state(u.State))
 	switch u.State {
-	case journal.Done:
-		text += " in " + Duration(u.Seconds)
+	case journal.Done, journal.Cached:
+		if u.State == journal.Done {
+			text += " in " + Duration(u.Seconds)
+		}
+		if u.Note != "" {
+			text += ", but a requirement does not hold"
+		}
 	case journal.Failed, journal.Interrupted:
 		if u.Seconds > 0 {
 			text += " after " + Duration(u.Seconds)
