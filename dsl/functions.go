@@ -132,8 +132,10 @@ var lengthFunc = function.New(&function.Spec{
 			return cty.UnknownVal(cty.Number), nil
 		case t == cty.String:
 			return stdlib.Strlen(v)
-		case t.IsTupleType(), t.IsObjectType():
-			return cty.NumberIntVal(int64(v.Type().Length())), nil
+		case t.IsTupleType():
+			return cty.NumberIntVal(int64(t.Length())), nil
+		case t.IsObjectType():
+			return cty.NumberIntVal(int64(len(t.AttributeTypes()))), nil
 		case t.IsCollectionType():
 			return v.Length(), nil
 		default:

@@ -370,6 +370,9 @@ func (s *scope) explain(diags hcl.Diagnostics, ctx *hcl.EvalContext) hcl.Diagnos
 				continue
 			}
 		}
+		if before, _, panicked := strings.Cut(d.Detail, "panic in function implementation"); panicked {
+			d.Detail = before + "it cannot take these arguments." // without the stack
+		}
 		if d.Summary == "Unsupported attribute" && d.EvalContext != nil {
 			s.explainAttribute(d)
 		}
