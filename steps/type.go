@@ -105,7 +105,8 @@ type Estimate struct {
 }
 
 // EstimateInput is what the planner knows. The configuration may have holes: attributes that depend on steps which have
-// not run are absent from Config.
+// not run are absent from Config, while those that the recipe leaves out are null. An artifact that does not exist yet
+// has its kind and no digest.
 type EstimateInput struct {
 	Spec     *Spec
 	Upstream map[string]Estimate // by the attribute that holds the artifact: "model", "part[0].data"

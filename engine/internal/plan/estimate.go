@@ -1,9 +1,12 @@
 package plan
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 
 	"athanor/dsl"
 	"athanor/steps"
@@ -43,8 +46,15 @@ func (p *Plan) estimate() (hcl.Diagnostics, error) {
 }
 
 func (p *Plan) estimateInput(s *Step) (*steps.EstimateInput, error) {
-	spec, err := p.Predictor.spec(s, s.Instance.Config, dsl.MarshalOptions{AllowUnknown: true, Artifact: planned})
+	config, err := withArtifacts(s.Instance.Config)
 	if err != nil {
+		return nil, fmt.Errorf("estimating: %w", err)
+	}
+	spec, err := p.Predictor.spec(s, config, dsl.MarshalOptions{AllowUnknown: true, Artifact: planned})
+	if err != nil {
+		return nil, fmt.Errorf("estimating: %w", err)
+	}
+	if spec.Config, err = withNulls(spec.Config, config); err != nil {
 		return nil, fmt.Errorf("estimating: %w", err)
 	}
 	in := &steps.EstimateInput{Spec: spec, Upstream: map[string]steps.Estimate{}}
@@ -54,6 +64,49 @@ func (p *Plan) estimateInput(s *Step) (*steps.EstimateInput, error) {
 		}
 	}
 	return in, nil
+}
+
+// withNulls writes null for every attribute that the recipe leaves out, so that what is absent is what is not known yet.
+func withNulls(raw json.RawMessage, config cty.Value) (json.RawMessage, error) {
+	var object map[string]any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(&object); err != nil {
+		return nil, err
+	}
+	addNulls(object, config)
+	return json.Marshal(object)
+}
+
+func addNulls(object map[string]any, config cty.Value) {
+	for name, v := range config.AsValueMap() {
+		if !v.IsKnown() {
+			continue
+		}
+		if v.IsNull() {
+			object[name] = nil
+			continue
+		}
+		switch below := object[name].(type) {
+		case map[string]any:
+			if v.Type().IsObjectType() {
+				addNulls(below, v)
+			}
+		case []any:
+			if v.Type().IsTupleType() && len(below) == v.LengthInt() {
+				addNullsToAll(below, v)
+			}
+		}
+	}
+}
+
+// addNullsToAll goes through the blocks of one name.
+func addNullsToAll(list []any, config cty.Value) {
+	for i, v := range config.AsValueSlice() {
+		if object, ok := list[i].(map[string]any); ok && v.IsKnown() && !v.IsNull() && v.Type().IsObjectType() {
+			addNulls(object, v)
+		}
+	}
 }
 
 // Total sums what will run: operations, and seconds where they are known. complete is false if a step that will run

@@ -188,19 +188,24 @@ func (p *Predictor) relative(path string) string {
 }
 
 // checkEarly lets the step type look at a configuration in which nothing but artifacts is missing, so that a mistake
-// below hours of work is found before them. An artifact that does not exist yet has a kind and no digest.
+// below hours of work is found before them.
 func (p *Predictor) checkEarly(s *Step) (hcl.Diagnostics, error) {
-	config, err := cty.Transform(s.Instance.Config, func(_ cty.Path, v cty.Value) (cty.Value, error) {
-		if !v.IsKnown() && v.Type().IsCapsuleType() {
-			return dsl.ArtifactVal(dsl.Artifact{Kind: v.Type().FriendlyName()}), nil
-		}
-		return v, nil
-	})
+	config, err := withArtifacts(s.Instance.Config)
 	if err != nil || !config.IsWhollyKnown() {
 		return nil, err
 	}
 	_, diags, err := p.check(s, config)
 	return diags, err
+}
+
+// withArtifacts puts artifacts without a digest where artifacts do not exist yet.
+func withArtifacts(config cty.Value) (cty.Value, error) {
+	return cty.Transform(config, func(_ cty.Path, v cty.Value) (cty.Value, error) {
+		if !v.IsKnown() && v.Type().IsCapsuleType() {
+			return dsl.ArtifactVal(dsl.Artifact{Kind: v.Type().FriendlyName()}), nil
+		}
+		return v, nil
+	})
 }
 
 // check calls the type's Files and Check, and returns the files' absolute paths.
