@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"athanor/engine/internal/plan"
+	"athanor/engine/internal/ui"
+	"athanor/steps/chat"
+)
+
+type chatFlags struct {
+	projectFlags
+	chat.Options
+	prompt  string
+	device  string
+	threads int
+}
+
+func (a *app) chatCommand() *cobra.Command {
+	var f chatFlags
+	cmd := &cobra.Command{
+		Use:   "chat ADDRESS|FOLDER [PIPELINE]",
+		Short: "Let a model continue what you write",
+		Long: `Loads the model that a step has made, or a model folder, and continues each line that you write. With --prompt it
+continues that once and ends. Ctrl-C stops an answer, Ctrl-D ends.`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, err := a.modelFolder(args, &f.projectFlags)
+			if err != nil {
+				return err
+			}
+			return a.chat(cmd.Context(), dir, &f, cmd.Flags().Changed("prompt"))
+		},
+	}
+	f.bind(cmd)
+	cmd.Flags().StringVar(&f.prompt, "prompt", "", "continue this text and end")
+	cmd.Flags().IntVar(&f.MaxTokens, "max-tokens", 256, "most tokens of an answer; 0 for as many as the model can")
+	cmd.Flags().Float64Var(&f.Temperature, "temperature", 0.8, "divides the logits; 0 always takes the likeliest token")
+	cmd.Flags().IntVar(&f.TopK, "top-k", 0, "draw among so many of the likeliest tokens; 0 for all")
+	cmd.Flags().Float64Var(&f.TopP, "top-p", 0.95, "draw among the likeliest tokens that together have this probability")
+	cmd.Flags().Uint64Var(&f.Seed, "seed", 0, "the same seed gives the same answers")
+	cmd.Flags().StringVar(&f.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	cmd.Flags().IntVar(&f.threads, "threads", 0, "CPU threads (default: all)")
+	return cmd
+}
+
+// modelFolder finds the model: a folder as it is, or what a step of the pipeline has made.
+func (a *app) modelFolder(args []string, f *projectFlags) (string, error) {
+	if _, err := os.Stat(filepath.Join(args[0], "config.json")); err == nil && len(args) == 1 {
+		return args[0], nil
+	}
+	path, rest := takePipeline(args, 1)
+	dir := ""
+	err := a.withPlan(path, f, plan.Options{}, func(p *project, made *plan.Plan) error {
+		model, err := p.artifact(made, rest[0], "model")
+		dir = model.Path
+		return err
+	})
+	return dir, err
+}
+
+func (a *app) chat(ctx context.Context, dir string, f *chatFlags, once bool) (err error) {
+	session, err := chat.Open(ctx, dir, f.device, f.threads)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+	if once {
+		return a.answer(ctx, session, f.prompt, f.Options)
+	}
+	fmt.Fprintln(a.err, session.Describe())
+	interactive := ui.StyleOf(a.out).Live
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, 1<<20)
+	for o := f.Options; ; o.Seed++ { // another answer to the same words
+		if interactive {
+			fmt.Fprint(a.out, "> ")
+		}
+		if !lines.Scan() {
+			return lines.Err()
+		}
+		prompt := strings.TrimSpace(lines.Text())
+		if prompt == "" {
+			continue
+		}
+		if err := a.answer(ctx, session, prompt, o); err != nil {
+			fmt.Fprintln(a.err, "Error:", err)
+		}
+	}
+}
+
+// answer prints the prompt's continuation while it is generated. Ctrl-C ends it early.
+func (a *app) answer(ctx context.Context, session *chat.Session, prompt string, o chat.Options) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	fmt.Fprint(a.out, prompt)
+	err := session.Complete(ctx, prompt, o, func(text string) { fmt.Fprint(a.out, text) })
+	fmt.Fprintln(a.out)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
