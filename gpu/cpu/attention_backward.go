@@ -185,7 +185,7 @@ func (a attendBackwardPhase) addTransposed(out, x []float32, n, from int, s []fl
 		if first {
 			init = nil
 		}
-		k.Gemm(mr, max(0, n-from), x[e*n+from*mr:], s, c, gradBlock, init, gradBlock)
+		k.Gemm(mr, n-from, x[e*n+from*mr:], s, c, gradBlock, init, gradBlock)
 	}
 }
 

@@ -45,11 +45,17 @@ func (g *gemm) run() {
 	if g.m == 0 || g.n == 0 {
 		return
 	}
+	if g.k == 0 {
+		if copy(g.c, g.add) == 0 {
+			clear(g.c)
+		}
+		return
+	}
 	nr := g.device.kernels.NR
 	width := ceilDiv(g.n, nr) * nr
 	depth := max(kDepth, packLimit/width/kDepth*kDepth)
 	g.partition()
-	for g.k0 = 0; g.k0 == 0 || g.k0 < g.k; g.k0 += depth {
+	for g.k0 = 0; g.k0 < g.k; g.k0 += depth {
 		k := min(depth, g.k-g.k0)
 		g.packed = panels{grow(&g.buffer, width*k), k, g.n}
 		g.device.pool.run(g.packed.tiles(g.b, nr), packPhase{g})
@@ -91,9 +97,9 @@ func (g tilePhase) tile(i, w int) {
 // b is packed and c has m rows. col is a multiple of NR. init may be nil or c.
 func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row, m, k0 int, b panels, col, n int) {
 	mr, nr := d.kernels.MR, d.kernels.NR
-	steps := max(1, ceilDiv(b.k, kDepth))
+	steps := ceilDiv(b.k, kDepth)
 	depth := ceilDiv(ceilDiv(b.k, steps), 8) * 8
-	for k := 0; k == 0 || k < b.k; k += depth {
+	for k := 0; k < b.k; k += depth {
 		kc := min(depth, b.k-k)
 		packed := grow(&w.a, m*kc)
 		d.packA(packed, a, row, m, k0+k, kc)

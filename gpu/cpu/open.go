@@ -40,6 +40,9 @@ type worker struct {
 	_         [64]byte // workers do not share cache lines
 }
 
+// pathVariable is the environment variable that forces a code path.
+const pathVariable = "ATHANOR_CPU"
+
 // Open returns the CPU as a device with the given number of worker threads; 0 means one per core. It fails if
 // ATHANOR_CPU asks for instructions that this processor lacks.
 func Open(threads int) (gpu.Device, error) {
@@ -49,9 +52,9 @@ func Open(threads int) (gpu.Device, error) {
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	kernels, err := simd.Select(os.Getenv("ATHANOR_CPU"))
+	kernels, err := simd.Select(os.Getenv(pathVariable))
 	if err != nil {
-		return nil, fmt.Errorf("cpu: ATHANOR_CPU: %w", err)
+		return nil, fmt.Errorf("cpu: %s: %w", pathVariable, err)
 	}
 	d := &device{kernels: kernels, pool: newPool(threads), workers: make([]worker, threads)}
 	d.memory.limit = totalMemory()

@@ -24,7 +24,7 @@ type Kernels struct {
 	MR, NR int
 
 	// Gemm computes one register tile c = init + a·b of mr ≤ MR rows and NR columns. a is a packed panel [kc][mr], b a
-	// packed panel [kc][NR]; rows of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
+	// packed panel [kc][NR], with kc ≥ 1; rows of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
 	Gemm func(mr, kc int, a, b, c []float32, ldc int, init []float32, ldi int)
 	// Probe does n rounds of multiplications and additions within registers, the most that this set can ask of the
 	// machine, and returns how many operations these were.

@@ -1,0 +1,274 @@
+package simd
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// guard stands around every slice that a kernel gets, to show what it writes beside it.
+const (
+	guard      = 32
+	guardValue = 12345
+)
+
+// A trial calls one function on slices of the given lengths, filled with numbers in [−2, 2), and returns its result.
+type trial struct {
+	name    string
+	lengths []int
+	call    func(k *Kernels, s [][]float32) float64
+}
+
+// none is the result of a function without one.
+func none(call func(k *Kernels, s [][]float32)) func(*Kernels, [][]float32) float64 {
+	return func(k *Kernels, s [][]float32) float64 {
+		call(k, s)
+		return 0
+	}
+}
+
+// TestSetsAgree compares every set with the portable one, at every length from none to several registers.
+func TestSetsAgree(t *testing.T) {
+	for _, k := range Available() {
+		t.Run(k.Name, func(t *testing.T) {
+			for n := range 100 {
+				for _, trial := range slices.Concat(vectorTrials(n), rowTrials(n), columnTrials(n%7, k.NR), blockTrials(n, k)) {
+					t.Run(fmt.Sprintf("%s/%d", trial.name, n), func(t *testing.T) { trial.compare(t, k) })
+				}
+			}
+		})
+	}
+}
+
+func vectorTrials(n int) []trial {
+	params := AdamW{GradScale: 0.5, Beta1: 0.9, Beta1Rest: 0.1, Beta2: 0.95, Beta2Rest: 0.05, StepSize: 0.1, InvBias2: 2,
+		Eps: 1e-3, WeightKeep: 0.99}
+	return []trial{
+		{"Dot", []int{n, n}, func(k *Kernels, s [][]float32) float64 { return float64(k.Dot(s[0], s[1])) }},
+		{"Dot3", []int{n, n, n}, func(k *Kernels, s [][]float32) float64 { return float64(k.Dot3(s[0], s[1], s[2])) }},
+		{"Max", []int{n + 1}, func(k *Kernels, s [][]float32) float64 { return float64(k.Max(s[0])) }},
+		{"ExpSum", []int{n}, func(k *Kernels, s [][]float32) float64 { return k.ExpSum(s[0], 1.5, 0.5) }},
+		{"Add", []int{n, n}, none(func(k *Kernels, s [][]float32) { k.Add(s[0], s[1]) })},
+		{"Scale", []int{n}, none(func(k *Kernels, s [][]float32) { k.Scale(s[0], 0.7) })},
+		{"ScaleMul", []int{n, n, n}, none(func(k *Kernels, s [][]float32) { k.ScaleMul(s[0], s[1], s[2], 0.7) })},
+		{"Rotate", []int{n, n, n, n}, none(func(k *Kernels, s [][]float32) { k.Rotate(s[0], s[1], s[2], s[3]) })},
+		{"NormBackward", []int{n, n, n, n, n, n}, none(func(k *Kernels, s [][]float32) {
+			k.NormBackward(s[0], s[1], s[2], s[3], s[4], s[5], 0.7, 0.3)
+		})},
+		{"NormBackward,add=dx", []int{n, n, n, n, n}, none(func(k *Kernels, s [][]float32) {
+			k.NormBackward(s[0], s[1], s[2], s[3], s[4], s[0], 0.7, 0.3)
+		})},
+		{"NormBackward,add=nil", []int{n, n, n, n, n}, none(func(k *Kernels, s [][]float32) {
+			k.NormBackward(s[0], s[1], s[2], s[3], s[4], nil, 0.7, 0.3)
+		})},
+		{"SwiGLU", []int{n, n, n}, none(func(k *Kernels, s [][]float32) { k.SwiGLU(s[0], s[1], s[2]) })},
+		{"SwiGLUBackward", []int{n, n, n, n, n}, none(func(k *Kernels, s [][]float32) {
+			k.SwiGLUBackward(s[0], s[1], s[2], s[3], s[4])
+		})},
+		{"SwiGLUBackward,inPlace", []int{n, n, n}, none(func(k *Kernels, s [][]float32) {
+			k.SwiGLUBackward(s[1], s[2], s[0], s[1], s[2])
+		})},
+		{"AdamW", []int{n, n, n, n}, none(func(k *Kernels, s [][]float32) {
+			for i, v := range s[3] {
+				s[3][i] = v * v
+			}
+			k.AdamW(s[0], s[1], s[2], s[3], &params)
+		})},
+	}
+}
+
+func rowTrials(n int) []trial {
+	rows, ld := n%11, n+3
+	matrix := max(0, (rows-1)*ld+n)
+	if rows == 0 {
+		matrix = 0
+	}
+	return []trial{
+		{"DotRows", []int{rows, n, matrix}, none(func(k *Kernels, s [][]float32) { k.DotRows(s[0], s[1], s[2], ld) })},
+		{"AddRows", []int{n, rows, matrix}, none(func(k *Kernels, s [][]float32) { k.AddRows(s[0], s[1], s[2], ld) })},
+	}
+}
+
+func columnTrials(rows, nr int) []trial {
+	n := rows * nr
+	return []trial{
+		{"ColumnMax", []int{nr, n}, none(func(k *Kernels, s [][]float32) { k.ColumnMax(s[0], s[1], 0.5) })},
+		{"ColumnExp", []int{n, nr, nr}, none(func(k *Kernels, s [][]float32) { k.ColumnExp(s[0], 0.5, s[1], s[2]) })},
+		{"ColumnScale", []int{n, nr}, none(func(k *Kernels, s [][]float32) { k.ColumnScale(s[0], s[1]) })},
+		{"ScoreBackward", []int{n, n, nr, nr}, none(func(k *Kernels, s [][]float32) {
+			k.ScoreBackward(s[0], s[1], 0.5, s[2], s[3])
+		})},
+	}
+}
+
+// blockTrials draws the n-th shapes.
+func blockTrials(n int, k *Kernels) []trial {
+	r := rand.New(rand.NewPCG(2, uint64(n)))
+	rows, cols := 1+r.IntN(40), 1+r.IntN(40)
+	lds, ldd := cols+r.IntN(3), rows+r.IntN(3)
+	pieces := 1 + r.IntN(3)
+	width := []int{k.MR, k.NR, 1 + r.IntN(k.NR)}[r.IntN(3)]
+	step, row := rows*width+r.IntN(5), pieces*width+r.IntN(5)
+	return []trial{
+		{fmt.Sprintf("Transpose/%dx%d,lds=%d,ldd=%d", rows, cols, lds, ldd), []int{(cols-1)*ldd + rows, (rows-1)*lds + cols},
+			none(func(k *Kernels, s [][]float32) { k.Transpose(s[0], ldd, s[1], lds, rows, cols) })},
+		{fmt.Sprintf("Split/%dx%dx%d", rows, pieces, width), []int{(pieces-1)*step + rows*width, (rows-1)*row + pieces*width},
+			none(func(k *Kernels, s [][]float32) { k.Split(s[0], step, width, width, s[1], row, rows, pieces) })},
+	}
+}
+
+// compare runs the trial on k and on the portable set.
+func (c trial) compare(t *testing.T, k *Kernels) {
+	got, want := guarded(c.lengths), guarded(c.lengths)
+	a, b := c.call(k, inner(got)), c.call(&portable, inner(want))
+	near(t, "result", a, b)
+	for i := range got {
+		for j, x := range got[i] {
+			near(t, fmt.Sprintf("slice %d, element %d of %d", i, j-guard, c.lengths[i]), float64(x), float64(want[i][j]))
+		}
+	}
+}
+
+// guarded returns slices of numbers that only depend on the lengths, with guards around them.
+func guarded(lengths []int) [][]float32 {
+	r := rand.New(rand.NewPCG(1, uint64(len(lengths))))
+	all := make([][]float32, len(lengths))
+	for i, n := range lengths {
+		all[i] = slices.Repeat([]float32{guardValue}, n+2*guard)
+		for j := range n {
+			all[i][guard+j] = 4*r.Float32() - 2
+		}
+	}
+	return all
+}
+
+func inner(guarded [][]float32) [][]float32 {
+	all := make([][]float32, len(guarded))
+	for i, s := range guarded {
+		all[i] = s[guard : len(s)-guard]
+	}
+	return all
+}
+
+func near(t *testing.T, what string, got, want float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= 3e-6*(1+math.Abs(want))) {
+		t.Fatalf("%s: %v, want %v", what, got, want)
+	}
+}
+
+// TestGemm compares every number of rows, several depths and kinds of init with sums in float64.
+func TestGemm(t *testing.T) {
+	for _, k := range Available() {
+		for mr := 1; mr <= k.MR; mr++ {
+			for _, kc := range []int{1, 3, 4, 5, 64, 130} {
+				for _, init := range []string{"none", "other", "c"} {
+					t.Run(fmt.Sprintf("%s/%dx%d,%s", k.Name, mr, kc, init), func(t *testing.T) { gemmTrial(t, k, mr, kc, init) })
+				}
+			}
+		}
+	}
+}
+
+func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
+	ldc := k.NR + 5
+	size := (mr-1)*ldc + k.NR
+	all := guarded([]int{mr * kc, kc * k.NR, size, size})
+	s := inner(all)
+	before := slices.Clone(s[2])
+	var init []float32
+	switch kind {
+	case "other":
+		init = s[3]
+	case "c":
+		init = s[2]
+	}
+	from := slices.Clone(init)
+	k.Gemm(mr, kc, s[0], s[1], s[2], ldc, init, ldc)
+	for i := range mr {
+		for j := range ldc {
+			if i*ldc+j >= size {
+				break
+			}
+			want := float64(before[i*ldc+j])
+			if j < k.NR {
+				want = 0
+				if from != nil {
+					want = float64(from[i*ldc+j])
+				}
+				for x := range kc {
+					want += float64(s[0][x*mr+i]) * float64(s[1][x*k.NR+j])
+				}
+			}
+			if got := float64(s[2][i*ldc+j]); math.Abs(got-want) > 2e-5*(1+math.Abs(want)) {
+				t.Fatalf("element %d, %d: %v, want %v", i, j, got, want)
+			}
+		}
+	}
+	for _, x := range slices.Concat(all[2][:guard], all[2][guard+size:]) {
+		if x != guardValue {
+			t.Fatal("written beside c")
+		}
+	}
+}
+
+// TestExp holds the exponential to its stated error over all that float32 can hold, and to its ends.
+func TestExp(t *testing.T) {
+	for _, k := range Available() {
+		t.Run(k.Name, func(t *testing.T) {
+			const step = 1 << 12
+			worst := 0.0
+			x := make([]float32, 0, step)
+			for v := -87.3; v < 88.2; v += 1e-4 {
+				if x = append(x, float32(v)); len(x) == step {
+					worst = max(worst, expError(k, x))
+					x = x[:0]
+				}
+			}
+			if worst > 1.2e-7 {
+				t.Errorf("relative error %.3g", worst)
+			}
+			inf := float32(math.Inf(1))
+			ends := []float32{-inf, -1e30, -200, -104, 0, 200, inf, float32(math.NaN())}
+			got := slices.Repeat(ends, 2*k.NR/len(ends)+1)
+			k.ExpSum(got, 1, 0)
+			for i, g := range got[:len(ends)] {
+				e := math.Exp(float64(ends[i]))
+				big := e > 1e38 && g > 2e38
+				if !big && g != float32(e) && !(math.IsNaN(e) && g != g) {
+					t.Errorf("exp(%v) = %v", ends[i], g)
+				}
+			}
+		})
+	}
+}
+
+// expError is the greatest relative error of the exponential over x.
+func expError(k *Kernels, x []float32) float64 {
+	y := slices.Clone(x)
+	k.ExpSum(y, 1, 0)
+	worst := 0.0
+	for i, v := range x {
+		want := math.Exp(float64(v))
+		worst = max(worst, math.Abs(float64(y[i])-want)/want)
+	}
+	return worst
+}
+
+// TestSelect names the sets that there are.
+func TestSelect(t *testing.T) {
+	for _, k := range Available() {
+		if got, err := Select(k.Name); err != nil || got != k {
+			t.Errorf("Select(%q) = %v, %v", k.Name, got, err)
+		}
+	}
+	if best, err := Select(""); err != nil || best != Available()[0] {
+		t.Errorf("Select of nothing = %v, %v", best, err)
+	}
+	if _, err := Select("mmx"); err == nil || !strings.Contains(err.Error(), "choose one of") {
+		t.Errorf("Select of an unknown set: %v", err)
+	}
+}
