@@ -121,7 +121,7 @@ func (d *decoder) checkString(s string, at place) {
 func (d *decoder) checkNumber(v *big.Float, t reflect.Type, at place) {
 	switch {
 	case v.IsInf():
-		d.errorf(at.where, "Not a finite number", "%s is infinite: something is divided by 0.", at.name())
+		d.errorf(at.where, "Not a finite number", "%s is infinite: a number in it is too large, or something is divided by 0.", at.name())
 		return
 	case isInteger(t):
 		if !v.IsInt() {

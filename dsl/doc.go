@@ -13,4 +13,15 @@
 //
 // An output that no run has produced is a cty unknown of the right type, so every check that can be made before a run
 // is made at Load.
+//
+// # Where to start
+//
+// [Source.Load] in load.go reads as the list of passes: declare the blocks, give the variables their values, expand
+// for_each, look up every reference (refs.go), draw the edges and look for cycles, evaluate everything with unknown
+// outputs. Evaluating a block is decode.go and the two files beside it: attributes that hold values, and attributes
+// that hold artifacts. A scope (scope.go) provides the values that an expression refers to. The words of a struct's
+// tags are in schema.go.
+//
+// Every error is an hcl.Diagnostic at a place in the text: a short summary without values, and a detail that names the
+// value and the remedy. testdata/bad holds one recipe per mistake and what is printed about it.
 package dsl

@@ -53,7 +53,8 @@ var fieldsByType sync.Map // reflect.Type → []Field
 //	min:"0" max:"1"        bounds of a number, or of the length of a string, list, map or of the number of blocks
 //	optional:"true"        may be left out
 //
-// A pointer, a slice without min and a map may be left out too; then it is null. An embedded struct lends its fields.
+// A pointer, a map, a slice without min and an any may be left out too; then they are null. A list or map of artifacts
+// may be left out only when it says so: forgetting what to work on is a mistake. An embedded struct lends its fields.
 // The error is a mistake in the struct, not in a recipe.
 func Fields(config any) ([]Field, error) {
 	t := reflect.TypeOf(config)
