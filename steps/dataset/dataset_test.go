@@ -403,6 +403,26 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// A path outside the pipeline's folder is not in the data.
+func TestBadExamplesHaveNoPaths(t *testing.T) {
+	outside := put(t, map[string]string{"o.jsonl": "oops\n{\"text\":\"A\"}\n"})
+	c := newConfig()
+	c.JSONL, c.MaxBad = []RecordSource{{Include: []string{filepath.Join(outside, "*")}}}, 0.5
+	p, err := produce(t, t.TempDir(), 1, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.data.Stats().BadExamples; len(got) != 1 || !strings.HasPrefix(got[0], "o.jsonl:1: it is not JSON") {
+		t.Errorf("%q", got)
+	}
+	warned := slices.ContainsFunc(p.events, func(e steps.Event) bool {
+		return e.Kind == steps.EventWarn && strings.Contains(e.Message, "1 of 2 records") && strings.Contains(e.Message, outside)
+	})
+	if !warned {
+		t.Error("no warning names the file")
+	}
+}
+
 func TestStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -93,9 +93,15 @@ func (m *merger) keep(d *corpus.Document, hash uint64) error {
 
 // bad counts a record that is no document. A program has no right to any: it was written for this.
 func (m *merger) bad(src *source, rec *record, reason error) error {
-	where := rec.where()
+	// In messages a file outside the pipeline's folder has its whole path; in stats.json only its name, because where a
+	// machine keeps its files must not change a dataset's bytes.
+	where, shown := rec.where(), rec.where()
+	if rec.path != "" {
+		shown = fmt.Sprintf("%s:%d", filepath.Base(rec.path), rec.number)
+	}
 	if rel, err := filepath.Rel(m.rt.Spec().Dir, rec.path); err == nil && filepath.IsLocal(rel) {
 		where = fmt.Sprintf("%s:%d", filepath.ToSlash(rel), rec.number)
+		shown = where
 	}
 	if src.kind == programOutput {
 		return steps.Blame(src.at+".command", "%s is not a document: %w%s", where, reason, src.stderr.quote())
@@ -105,7 +111,7 @@ func (m *merger) bad(src *source, rec *record, reason error) error {
 		m.firstBad = fmt.Errorf("%s: %w", where, reason)
 	}
 	if len(m.stats.BadExamples) < badExamples {
-		m.stats.BadExamples = append(m.stats.BadExamples, fmt.Sprintf("%s: %v", where, reason))
+		m.stats.BadExamples = append(m.stats.BadExamples, fmt.Sprintf("%s: %v", shown, reason))
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (t *textFile) begin(path string, count *atomic.Int64) error {
 	}
 	raw := bufio.NewReaderSize(&countingReader{t.file, count}, 1<<17)
 	head, err := raw.Peek(4)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	var plain io.Reader = raw
@@ -94,7 +94,7 @@ type compressed struct{ io.Reader }
 
 func (c *compressed) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = damaged(err)
 	}
 	return n, err

@@ -43,7 +43,7 @@ func (r *reader) program(ctx context.Context, src *source, b *ProgramSource) err
 	case errors.Is(readErr, errEnough):
 		return readErr
 	case readErr != nil:
-		return steps.Blame(at, "reading the output of %q%w%s", name, readErr, src.stderr.quote())
+		return steps.Blame(at, "reading the output of %q: %w%s", name, readErr, src.stderr.quote())
 	case waitErr != nil:
 		return steps.Blame(at, "%q failed: %w%s", name, waitErr, src.stderr.quote())
 	}

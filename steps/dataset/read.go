@@ -140,7 +140,7 @@ func (r *reader) jsonFile(path string, src *source) error {
 	defer f.Close()
 	for {
 		c, err := f.ReadByte()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -195,7 +195,7 @@ func (r *reader) jsonList(in io.Reader, path string, src *source) error {
 	if _, err := dec.Token(); err != nil {
 		return wrap(path, fmt.Errorf("after element %d of the list: %w", number-1, err))
 	}
-	if _, err := dec.Token(); err != io.EOF {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return wrap(path, errors.New("there is more after the end of the list"))
 	}
 	return nil

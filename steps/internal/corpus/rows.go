@@ -86,9 +86,9 @@ func (r *rowReader) readGroup(group parquet.RowGroup, yield func(Document) bool)
 			}
 		}
 		switch {
-		case err == io.EOF && left > 0:
+		case errors.Is(err, io.EOF) && left > 0:
 			return false, io.ErrUnexpectedEOF
-		case err != nil && err != io.EOF:
+		case err != nil && !errors.Is(err, io.EOF):
 			return false, err
 		case err == nil && len(r.docs) == 0:
 			return false, io.ErrNoProgress
