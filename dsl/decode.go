@@ -25,7 +25,7 @@ type place struct {
 	field *Field
 	path  string    // "part[0].data"
 	where hcl.Range // what an error underlines
-	fixed bool      // looking into a local value: errors stay on the attribute that uses it
+	depth int       // of the local values that are looked into: errors stay on the attribute that uses them
 }
 
 func (at place) name() string {
@@ -42,7 +42,7 @@ func (at place) element(key string, e hclsyntax.Expression) place {
 
 // on narrows what an error underlines to a part of the attribute's expression.
 func (at place) on(e hclsyntax.Expression) place {
-	if e != nil && !at.fixed {
+	if e != nil && at.depth == 0 {
 		at.where = e.Range()
 	}
 	return at

@@ -11,6 +11,9 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 )
 
+// deepest is how many local values are looked into one behind the other: choices among choices multiply.
+const deepest = 3
+
 // artifacts evaluates an attribute that holds an artifact, or a list or map of them. A step may stand for its one
 // output of the right kind. The expression is looked into, so that a choice which cannot be made yet is checked in
 // both branches, and an error underlines the element that is wrong.
@@ -19,9 +22,9 @@ func (d *decoder) artifacts(t cty.Type, e hclsyntax.Expression, ctx *hcl.EvalCon
 	case *hclsyntax.ParenthesesExpr:
 		return d.artifacts(t, e.Expression, ctx, at)
 	case *hclsyntax.ScopeTraversalExpr:
-		if l := d.scope.p.localOf(e.Traversal); l != nil && !l.cyclic {
+		if l := d.scope.p.localOf(e.Traversal); l != nil && !l.cyclic && at.depth < deepest {
 			if _, diags := d.scope.local(l.name); !diags.HasErrors() {
-				at.fixed = true
+				at.depth++
 				return d.artifacts(t, l.expr, d.scope.context(l.refs), at)
 			}
 		}
@@ -178,7 +181,7 @@ func (d *decoder) artifact(v cty.Value, t cty.Type, e hclsyntax.Expression, at p
 				outputs = append(outputs, name)
 			}
 		}
-		if len(outputs) == 1 && v.IsKnown() {
+		if len(outputs) == 1 { // of an unknown object it is unknown
 			return d.artifact(v.GetAttr(outputs[0]).WithMarks(marks), t, e, at)
 		}
 		slices.Sort(outputs)

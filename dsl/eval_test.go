@@ -295,3 +295,25 @@ model "b" { n_layer = 1 }
 		}
 	}
 }
+
+// TestSharedLocals loads local values that each use the one before twice: looking into all of them without remembering
+// would take 2⁴⁰ evaluations.
+func TestSharedLocals(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("model \"a\" { n_layer = 1 }\nlocals {\n  n0 = model.a.parameters\n  m0 = model.a\n")
+	for i := 1; i <= 40; i++ {
+		fmt.Fprintf(&b, "  n%d = local.n%d + local.n%d\n", i, i-1, i-1)
+		fmt.Fprintf(&b, "  m%d = model.a.parameters > %d ? local.m%d : local.m%d\n", i, i, i-1, i-1)
+	}
+	b.WriteString("}\nmodel \"b\" { n_layer = local.n40 }\nevaluate \"a\" { model = local.m40 }\n")
+	write(t, map[string]string{"p.hcl": b.String()})
+	program := mustLoad(t, "p.hcl")
+	known := dsl.Known{}
+	for _, s := range inOrder(program) {
+		known[s.Address.String()] = pretend(t, s, known)
+	}
+	i, _ := program.Step(dsl.Address{Type: "model", Name: "b"}).Eval(known)
+	if got, want := marshal(t, i, dsl.MarshalOptions{}), `{"dim":256,"n_layer":3298534883328}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

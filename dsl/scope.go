@@ -192,21 +192,28 @@ func (s *scope) local(name string) (cty.Value, hcl.Diagnostics) {
 	return v, diags
 }
 
-// localErrors are the errors of the local values that some references need.
+// localErrors are the errors of the local values that some references need, directly or through others.
 func (s *scope) localErrors(refs []ref) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for _, r := range refs {
-		if r.kind != localRef {
-			continue
-		}
-		for _, l := range s.p.localsOf(r) {
-			_, bad := s.local(l.name)
-			diags = append(diags, bad...)
-			if l.constant == nil && !l.cyclic {
-				diags = append(diags, s.localErrors(l.refs)...)
+	seen := map[*localValue]bool{}
+	var visit func(refs []ref)
+	visit = func(refs []ref) {
+		for _, r := range refs {
+			if r.kind != localRef {
+				continue
+			}
+			for _, l := range s.p.localsOf(r) {
+				if seen[l] || l.constant != nil || l.cyclic {
+					continue
+				}
+				seen[l] = true
+				_, bad := s.local(l.name)
+				diags = append(diags, bad...)
+				visit(l.refs)
 			}
 		}
 	}
+	visit(refs)
 	return diags
 }
 
