@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"math"
 
@@ -114,7 +113,7 @@ func (s *Scorer) flush(ctx context.Context, total *Score) error {
 		total.Nats -= l
 	}
 	if !finite(total.Nats) {
-		return fmt.Errorf("the held-out loss is %v: the model's weights are no longer finite", total.Nats)
+		return &DivergedError{Loss: total.Nats}
 	}
 	total.Tokens += int64(n)
 	s.stream.Reset()

@@ -119,15 +119,11 @@ func (l *Loop) step(rt *steps.Runtime) error {
 	lr := l.Schedule.At(from, from+size)
 	batches, err := l.Source.Next(size)
 	if err != nil {
-		return fmt.Errorf("step %d: %w", l.state.Step+1, err)
+		return l.failed(l.state.Step+1, err)
 	}
 	r, err := l.trainer.Step(batches, lr)
-	if diverged := (*DivergedError)(nil); errors.As(err, &diverged) {
-		diverged.Step, diverged.LR, diverged.LastLoss = l.state.Step+1, lr, l.state.LastLoss
-		return err
-	}
 	if err != nil {
-		return fmt.Errorf("step %d: %w", l.state.Step+1, err)
+		return l.failed(l.state.Step+1, err)
 	}
 	l.state.Step++
 	l.state.Tokens += size
@@ -150,6 +146,15 @@ func (l *Loop) step(rt *steps.Runtime) error {
 		})
 	}
 	return nil
+}
+
+// failed says at which step something went wrong.
+func (l *Loop) failed(step int64, err error) error {
+	if diverged := (*DivergedError)(nil); errors.As(err, &diverged) {
+		diverged.Step, diverged.LastLoss = step, l.state.LastLoss
+		return err
+	}
+	return fmt.Errorf("step %d: %w", step, err)
 }
 
 // learned records a step that updated the weights.
@@ -178,7 +183,7 @@ func (l *Loop) observationDue() bool {
 func (l *Loop) observe(ctx context.Context, rt *steps.Runtime) error {
 	figures, err := l.Observer.Observe(ctx, l.state.Step, l.state.Tokens)
 	if err != nil {
-		return err
+		return l.failed(l.state.Step, err)
 	}
 	l.state.Observed = l.state.Tokens
 	l.clock.skip()

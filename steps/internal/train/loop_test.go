@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"athanor/gpu"
+	"athanor/gpu/cpu"
 	"athanor/gpu/ref"
 	"athanor/steps/internal/llm"
 )
@@ -78,7 +79,7 @@ type outcome struct {
 }
 
 // attempt runs the loop once in dir, as a new process would, and ends it as the source says.
-func attempt(t *testing.T, dir string, every time.Duration, cancelAt, killAt int) (outcome, error) {
+func attempt(t *testing.T, dev gpu.Device, dir string, every time.Duration, cancelAt, killAt int) (outcome, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -88,7 +89,7 @@ func attempt(t *testing.T, dir string, every time.Duration, cancelAt, killAt int
 		cancel: map[int]context.CancelFunc{cancelAt: cancel}, kill: map[int]bool{killAt: true},
 	}
 	observer := &memory{}
-	m := newModel(t, float32Device{})
+	m := newModel(t, dev)
 	loop := newLoop(m, source, observer)
 	loop.CheckpointEvery = every
 	rt := newRuntime(t, dir)
@@ -124,7 +125,20 @@ func readMetrics(t *testing.T, path string) []string {
 }
 
 func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
-	whole, err := attempt(t, t.TempDir(), time.Hour, 0, 0)
+	t.Run("ref", func(t *testing.T) { resumedRunIsTheSame(t, float32Device{}) })
+	t.Run("cpu", func(t *testing.T) {
+		dev, err := cpu.Open(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dev.Close()
+		resumedRunIsTheSame(t, dev)
+	})
+}
+
+func resumedRunIsTheSame(t *testing.T, dev gpu.Device) {
+	t.Helper()
+	whole, err := attempt(t, dev, t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,11 +165,11 @@ func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			for _, e := range c.ends {
-				if _, err := attempt(t, dir, e.every, e.cancelAt, e.killAt); !errors.Is(err, context.Canceled) && !errors.Is(err, errKilled) {
+				if _, err := attempt(t, dev, dir, e.every, e.cancelAt, e.killAt); !errors.Is(err, context.Canceled) && !errors.Is(err, errKilled) {
 					t.Fatalf("the run ended with %v", err)
 				}
 			}
-			got, err := attempt(t, dir, time.Hour, 0, 0)
+			got, err := attempt(t, dev, dir, time.Hour, 0, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +187,7 @@ func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 }
 
 func TestPitfall02OrderIsRestoredOverEpochs(t *testing.T) {
-	whole, err := attempt(t, t.TempDir(), time.Hour, 0, 0)
+	whole, err := attempt(t, float32Device{}, t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +202,7 @@ func TestPitfall02OrderIsRestoredOverEpochs(t *testing.T) {
 	dir := t.TempDir()
 	var dealt []string
 	for _, stop := range []int{2, 4, 3, 5, 0} { // each counted from the last
-		part, err := attempt(t, dir, time.Hour, stop, 0)
+		part, err := attempt(t, float32Device{}, dir, time.Hour, stop, 0)
 		if err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
@@ -200,7 +214,7 @@ func TestPitfall02OrderIsRestoredOverEpochs(t *testing.T) {
 }
 
 func TestLoopStepsTheScheduleOncePerStep(t *testing.T) {
-	whole, err := attempt(t, t.TempDir(), time.Hour, 0, 0)
+	whole, err := attempt(t, float32Device{}, t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +244,7 @@ func TestLoopStepsTheScheduleOncePerStep(t *testing.T) {
 }
 
 func TestLoopLearns(t *testing.T) {
-	whole, err := attempt(t, t.TempDir(), time.Hour, 0, 0)
+	whole, err := attempt(t, float32Device{}, t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,9 +326,65 @@ func TestLoopWithNothingToLearn(t *testing.T) {
 	}
 }
 
+// gap is a Source with one step in which nothing is supervised.
+type gap struct {
+	Packed
+	steps, at int
+}
+
+func (g *gap) Next(tokens int64) ([]*Batch, error) {
+	batches, err := g.Packed.Next(tokens)
+	if g.steps++; g.steps == g.at {
+		for _, b := range batches {
+			for i := range b.Stream.Targets {
+				b.Stream.Targets[i] = gpu.NoTarget
+			}
+		}
+	}
+	return batches, err
+}
+
+func TestPitfall10AStepWithNothingToLearnHasNoLoss(t *testing.T) {
+	m := newModel(t, float32Device{})
+	loop := newLoop(m, &gap{Packed: Packed{Loader: counting(), Context: 12, Micro: 20}, at: 4}, nil)
+	rt := newRuntime(t, t.TempDir())
+	summary, err := loop.Run(context.Background(), rt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if summary.Empty != 1 {
+		t.Errorf("%d steps are said to be empty", summary.Empty)
+	}
+	for i, line := range readMetrics(t, rt.MetricsFile()) {
+		if has := strings.Contains(line, `"loss"`); has == (i == 3) {
+			t.Errorf("step %d: %s", i+1, line)
+		}
+	}
+}
+
+// nanWhenObserved stands for weights that the last update spoiled.
+type nanWhenObserved struct{}
+
+func (nanWhenObserved) Observe(context.Context, int64, int64) (map[string]float64, error) {
+	return nil, &DivergedError{Loss: math.NaN()}
+}
+
+func (nanWhenObserved) State() ([]byte, error) { return nil, nil }
+
+func (nanWhenObserved) Restore([]byte) error { return nil }
+
+func TestLoopStopsWhenTheHeldOutLossIsNotFinite(t *testing.T) {
+	m := newModel(t, float32Device{})
+	loop := newLoop(m, &Packed{Loader: counting(), Context: 12, Micro: 20}, nanWhenObserved{})
+	_, err := loop.Run(context.Background(), newRuntime(t, t.TempDir()))
+	if diverged := (*DivergedError)(nil); !errors.As(err, &diverged) || diverged.Step != 5 || diverged.LastLoss == 0 {
+		t.Errorf("the run ended with %v", err)
+	}
+}
+
 func TestCheckpointOfAnotherModel(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := attempt(t, dir, time.Hour, 3, 0); !errors.Is(err, context.Canceled) {
+	if _, err := attempt(t, float32Device{}, dir, time.Hour, 3, 0); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	config := tiny

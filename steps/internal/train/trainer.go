@@ -59,7 +59,6 @@ type DivergedError struct {
 
 	// Set by a Loop.
 	Step     int64   // counted from 1
-	LR       float64 // of that step
 	LastLoss float64 // of the last step that was well; 0 if there was none
 }
 
@@ -71,11 +70,11 @@ func (e *DivergedError) Error() string {
 	if e.Step == 0 {
 		return what
 	}
-	before := "the last good loss was " + fmt.Sprintf("%.4f", e.LastLoss)
+	before := fmt.Sprintf("the last good loss was %.4f", e.LastLoss)
 	if e.LastLoss == 0 {
 		before = "no step before it was good"
 	}
-	return fmt.Sprintf("training diverged at step %d: %s; %s; the learning rate was %.3g", e.Step, what, before, e.LR)
+	return fmt.Sprintf("training diverged at step %d: %s; %s", e.Step, what, before)
 }
 
 // Step runs the micro-batches of one optimizer step and updates the weights. Each micro-batch counts by its share of
