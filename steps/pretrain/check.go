@@ -66,10 +66,10 @@ func (c *Config) schedule(b train.Batches) (train.Schedule, error) {
 		s.Warmup = int64(w * float64(c.Tokens))
 	case w != float64(int(w)):
 		return s, steps.Blame("schedule.warmup", "the warm-up is %g: below 1 it is a share of the tokens, from 1 on a whole number of steps", w)
-	case int(w) > b.Steps():
-		return s, steps.Blame("schedule.warmup", "a warm-up of %g steps in a run of %d: lower it, or raise tokens", w, b.Steps())
 	default:
-		s.Warmup = b.TokensOf(int(w))
+		if s.Warmup = b.TokensOf(int(w)); s.Warmup == c.Tokens {
+			return s, steps.Blame("schedule.warmup", "a warm-up of %g steps covers the whole run of %d tokens: lower it, or raise tokens", w, c.Tokens)
+		}
 	}
 	if err := s.Validate(); err != nil {
 		return s, steps.Blame("schedule", "%w: lower warmup or decay", err)

@@ -96,5 +96,5 @@ func (c *Config) micro(b train.Batches) int {
 	if c.Batch.MicroTokens != nil {
 		micro = *c.Batch.MicroTokens
 	}
-	return max(c.Context, int(min(int64(micro), b.Largest())))
+	return max(c.Context, int(min(int64(micro), b.Bound())))
 }

@@ -206,8 +206,8 @@ var errKilled = errors.New("killed")
 func killed(t *testing.T, c *Config, dir string, at func(steps.Event) bool) {
 	t.Helper()
 	defer func() {
-		if r := recover(); r != errKilled {
-			t.Fatalf("the attempt was not killed: %v", r)
+		if err, _ := recover().(error); !errors.Is(err, errKilled) {
+			t.Fatalf("the attempt was not killed: %v", err)
 		}
 	}()
 	_, err := attempt(t, context.Background(), c, dir, 1, func(e steps.Event) {

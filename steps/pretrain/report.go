@@ -21,7 +21,6 @@ import (
 type result struct {
 	config   *Config
 	model    llm.Config
-	batches  train.Batches
 	summary  train.Summary
 	observer *observer
 	consumed []tokens.Consumption
@@ -146,7 +145,11 @@ func (r *result) markdown() []byte {
 	row("tokens", "%d in %d steps", r.summary.Tokens, r.summary.Steps)
 	row("FLOPs", "%.3g", r.model.FLOPsPerToken(r.config.Context)*float64(r.summary.Tokens))
 	row("context", "%d", r.config.Context)
-	row("batch", "%d tokens at first, %d at most", r.batches.Size(0), r.batches.Largest())
+	batch := fmt.Sprintf("%d tokens", r.config.Batch.Tokens)
+	for _, ramp := range r.config.Batch.Ramp {
+		batch += fmt.Sprintf(", %d from %g of the run on", ramp.Tokens, ramp.At)
+	}
+	row("batch", "%s", batch)
 	row("learning rate", "%g, %s", r.config.Optimizer.LR, r.config.Schedule.Shape)
 	row(of+" loss", "%.4f nats per token", r.loss)
 	row(of+" bits per byte", "%.4f", r.bitsPerByte)

@@ -28,7 +28,7 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err != nil {
 		return err
 	}
-	defer set.Close()
+	defer func() { _ = set.Close() }() // it was only read
 	tokenizer, err := bpe.Load(set.TokenizerDir())
 	if err != nil {
 		return fmt.Errorf("the tokenizer of the data: %w", err)
@@ -71,7 +71,7 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err != nil {
 		return blame(err, &c, c.micro(batches))
 	}
-	r := &result{config: &c, model: m.Config, summary: summary, observer: observer, consumed: loader.Consumed(), batches: batches}
+	r := &result{config: &c, model: m.Config, summary: summary, observer: observer, consumed: loader.Consumed()}
 	r.settle(rt, loop.BytesPerToken)
 	if err := writeModel(rt, m, set, c.Context); err != nil {
 		return fmt.Errorf("writing the model: %w", err)

@@ -113,15 +113,6 @@ func (b Batches) Size(consumed int64) int64 {
 	return size
 }
 
-// Steps is the number of optimizer steps of the run.
-func (b Batches) Steps() int {
-	n := 0
-	for consumed := int64(0); consumed < b.Total; n++ {
-		consumed += b.Size(consumed)
-	}
-	return n
-}
-
 // TokensOf is how many tokens the first n optimizer steps consume.
 func (b Batches) TokensOf(n int) int64 {
 	consumed := int64(0)
@@ -131,15 +122,13 @@ func (b Batches) TokensOf(n int) int64 {
 	return consumed
 }
 
-// Largest is the size of the largest step.
-func (b Batches) Largest() int64 {
-	largest := int64(0)
-	for consumed := int64(0); consumed < b.Total; {
-		size := b.Size(consumed)
-		largest = max(largest, size)
-		consumed += size
+// Bound is a size that no step exceeds.
+func (b Batches) Bound() int64 {
+	largest := b.Tokens
+	for _, r := range b.Ramp {
+		largest = max(largest, r.Tokens)
 	}
-	return largest
+	return min(b.Total, largest+largest/2)
 }
 
 // Validate reports sizes that do not make a run.

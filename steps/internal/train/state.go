@@ -146,7 +146,7 @@ func (o *optimizer) read(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if _, err := in.ReadByte(); err != io.EOF {
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
 		return errors.New("the file is longer than the model")
 	}
 	return o.dev.Sync()
