@@ -38,6 +38,26 @@ func BenchmarkGemm(b *testing.B) {
 	}
 }
 
+// BenchmarkStep measures whole training steps: the six operations per token and weight of a matrix that nobody can do
+// without, those of attention not counted.
+func BenchmarkStep(b *testing.B) {
+	for _, threads := range []int{1, 2} {
+		for _, c := range []struct {
+			name string
+			shape
+		}{
+			{"1M", shape{4096, 256, 4, 128, 4, 2, 32, 352, 2048}},
+			{"2M", shape{4096, 256, 5, 160, 5, 5, 32, 448, 4096}},
+			{"12M", shape{4096, 256, 6, 384, 6, 6, 64, 1024, 4096}},
+		} {
+			b.Run(fmt.Sprintf("threads=%d/%s", threads, c.name), func(b *testing.B) {
+				s := newStep(b, open(b, threads), c.shape)
+				s.measure(b, 6*float64(c.parameters())*float64(c.tokens), s.run)
+			})
+		}
+	}
+}
+
 // probePhase is the limit of arithmetic: multiplications and additions within registers.
 type probePhase struct{ device *device }
 
