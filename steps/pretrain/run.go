@@ -24,6 +24,7 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err != nil {
 		return err
 	}
+	micro := c.micro(batches)
 	set, err := tokens.Open(c.Data.Path)
 	if err != nil {
 		return err
@@ -42,34 +43,20 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	}
 	m, err := llm.Load(dev, c.Model.Path)
 	if err != nil {
-		return blame(err, &c, c.micro(batches))
+		return blame(err, &c, micro)
 	}
 	defer m.Close()
-	micro := c.micro(batches)
 	observer, err := newObserver(rt, m, tokenizer, set, &c, micro)
 	if err != nil {
 		return err
 	}
-	loader := set.Loader(rt.Seed())
-	every := max(1, c.Tokens/10)
-	if c.Eval.Every != nil {
-		every = *c.Eval.Every
-	}
-	loop := &train.Loop{
-		Device: dev, Model: m, Objective: train.CrossEntropy{ZLoss: c.ZLoss},
-		Source: &train.Packed{Loader: loader, Context: c.Context, Micro: micro},
-		AdamW: train.AdamW{
-			Beta1: c.Optimizer.Betas[0], Beta2: c.Optimizer.Betas[1], Eps: c.Optimizer.Eps,
-			WeightDecay: c.Optimizer.WeightDecay, Clip: c.Optimizer.GradClip,
-		},
-		Schedule: schedule, Batches: batches, Micro: micro,
-		CheckpointEvery: time.Duration(c.CheckpointEvery * float64(time.Second)),
-		FLOPsPerToken:   m.Config.FLOPsPerToken(c.Context), BytesPerToken: bytesPerToken(set),
-		Observer: observer, ObserveEvery: every,
-	}
+	loader := set.Loader(rt.Seed(), c.Context)
+	loop := c.loop(m, batches, schedule)
+	loop.Source = &train.Packed{Loader: loader, Context: c.Context, Micro: micro}
+	loop.Observer, loop.BytesPerToken = observer, bytesPerToken(set)
 	summary, err := loop.Run(ctx, rt)
 	if err != nil {
-		return blame(err, &c, c.micro(batches))
+		return blame(err, &c, micro)
 	}
 	r := &result{config: &c, model: m.Config, summary: summary, observer: observer, consumed: loader.Consumed()}
 	r.settle(rt, loop.BytesPerToken)
@@ -80,6 +67,25 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
+}
+
+// loop is the training loop of the block, but for its data.
+func (c *Config) loop(m *llm.Model, b train.Batches, s train.Schedule) *train.Loop {
+	every := max(1, c.Tokens/10)
+	if c.Eval.Every != nil {
+		every = *c.Eval.Every
+	}
+	return &train.Loop{
+		Device: m.Device(), Model: m, Objective: train.CrossEntropy{ZLoss: c.ZLoss},
+		AdamW: train.AdamW{
+			Beta1: c.Optimizer.Betas[0], Beta2: c.Optimizer.Betas[1], Eps: c.Optimizer.Eps,
+			WeightDecay: c.Optimizer.WeightDecay, Clip: c.Optimizer.GradClip,
+		},
+		Schedule: s, Batches: b, Micro: c.micro(b),
+		CheckpointEvery: time.Duration(c.CheckpointEvery * float64(time.Second)),
+		FLOPsPerToken:   m.Config.FLOPsPerToken(c.Context),
+		ObserveEvery:    every,
+	}
 }
 
 // agrees checks that the model, the data and the block belong together before any weight is read.
