@@ -97,9 +97,9 @@ func (p *project) run(ctx context.Context, made *plan.Plan, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	ctx, kill, stop := p.signals(ctx)
+	notify, aside, finish := p.observer(f.json)
+	ctx, kill, stop := p.signals(ctx, aside)
 	defer stop()
-	notify, finish := p.observer(f.json)
 	result, err := exec.Run(ctx, exec.Options{
 		Plan: made, State: p.state, Run: id, Command: []string{executable, "worker"}, Engine: build(),
 		Parallel: f.parallel, Device: f.device, Threads: f.threads, KeepGoing: f.keepGoing, Kill: kill, Notify: notify,
@@ -122,7 +122,8 @@ func (p *project) run(ctx context.Context, made *plan.Plan, f *runFlags) error {
 }
 
 // signals returns a context that ends at the first request to stop and one that ends at the second.
-func (p *project) signals(parent context.Context) (ctx, kill context.Context, stop func()) {
+// aside lets a message out between the lines of progress.
+func (p *project) signals(parent context.Context, aside func(func())) (ctx, kill context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	kill, cancelKill := context.WithCancel(context.WithoutCancel(parent))
 	ch := make(chan os.Signal, 2)
@@ -131,7 +132,9 @@ func (p *project) signals(parent context.Context) (ctx, kill context.Context, st
 		if _, ok := <-ch; !ok {
 			return
 		}
-		fmt.Fprintln(p.app.err, "\nStopping: saving checkpoints. Press Ctrl-C again to stop at once.")
+		aside(func() {
+			fmt.Fprintln(p.app.err, "\nStopping: saving checkpoints. Press Ctrl-C again to stop at once.")
+		})
 		cancel()
 		if _, ok := <-ch; !ok {
 			return
@@ -147,10 +150,10 @@ func (p *project) signals(parent context.Context) (ctx, kill context.Context, st
 }
 
 // observer shows updates as they come: for people, or as JSON lines.
-func (p *project) observer(asJSON bool) (notify func(exec.Update), finish func()) {
+func (p *project) observer(asJSON bool) (notify func(exec.Update), aside func(func()), finish func()) {
 	if !asJSON {
 		progress := ui.NewProgress(p.app.out)
-		return progress.Update, progress.Close
+		return progress.Update, progress.Aside, progress.Close
 	}
 	var mu sync.Mutex
 	enc := json.NewEncoder(p.app.out)
@@ -174,7 +177,7 @@ func (p *project) observer(asJSON bool) (notify func(exec.Update), finish func()
 			line["seconds"] = u.Seconds
 		}
 		_ = enc.Encode(line) // nobody may be listening; the run goes on
-	}, func() {}
+	}, func(say func()) { say() }, func() {}
 }
 
 // tell ends the report of a run: root causes, a summary, and the pipeline's outputs.
@@ -191,7 +194,7 @@ func (p *project) tell(made *plan.Plan, result *exec.Result, f *runFlags) error 
 		}
 	}
 	if result.Interrupted {
-		_, err := fmt.Fprintf(p.app.err, "Interrupted. To go on from the last checkpoints:\n\n    %s\n", commandLine())
+		_, err := fmt.Fprintf(p.app.err, "\nTo go on from the last checkpoints:\n\n    %s\n", commandLine())
 		return err
 	}
 	return p.printOutputs(made)
@@ -220,6 +223,9 @@ func commandLine() string {
 			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 		words[i] = arg
+	}
+	if strings.Contains(words[0], "/go-build") { // go run has put it there, and removes it
+		words[0] = "go run ./engine"
 	}
 	return strings.Join(words, " ")
 }

@@ -49,7 +49,7 @@ func (a *app) stepsCommand() *cobra.Command {
 			case len(args) == 0:
 				return a.listTypes(docs)
 			}
-			return a.printf("%s", docs[0].text())
+			return a.printf("%s", docs[0].text(ui.StyleOf(a.out).Width))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -166,32 +166,29 @@ func (f fieldDoc) note() string {
 	return strings.Join(parts, ", ")
 }
 
-func (d stepDoc) text() string {
+// text is the reference for a terminal, width columns wide.
+func (d stepDoc) text(width int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n    %s\n\nAttributes and blocks\n", d.Name, d.Doc)
-	var rows [][]string
-	addRows(&rows, d.Fields, "  ")
-	b.WriteString(ui.Columns(rows))
+	fmt.Fprintf(&b, "%s\n%s\nAttributes and blocks\n\n", d.Name, ui.Wrap(d.Doc, "    ", width))
+	writeFields(&b, d.Fields, "  ", width)
 	if len(d.Outputs) > 0 {
-		b.WriteString("\nOutputs\n")
-		rows = nil
+		b.WriteString("\nOutputs\n\n")
 		for _, o := range d.Outputs {
-			rows = append(rows, []string{"  " + o.Name, o.Type, o.Doc})
+			fmt.Fprintf(&b, "  %s  %s\n%s", o.Name, o.Type, ui.Wrap(o.Doc, "      ", width))
 		}
-		b.WriteString(ui.Columns(rows))
 	}
 	b.WriteString("\nEvery step also takes when, for_each, depends_on, seed, timeout, retry and require.\n")
 	return b.String()
 }
 
-func addRows(rows *[][]string, fields []fieldDoc, indent string) {
+func writeFields(b *strings.Builder, fields []fieldDoc, indent string, width int) {
 	for _, f := range fields {
-		text := f.Doc
+		head := indent + f.Name + "  " + f.Type
 		if note := f.note(); note != "" {
-			text = strings.TrimSpace(text + " (" + note + ")")
+			head += " (" + note + ")"
 		}
-		*rows = append(*rows, []string{indent + f.Name, f.Type, text})
-		addRows(rows, f.Fields, indent+"  ")
+		b.WriteString(head + "\n" + ui.Wrap(f.Doc, indent+"    ", width))
+		writeFields(b, f.Fields, indent+"    ", width)
 	}
 }
 

@@ -35,6 +35,7 @@ type writeConfig struct {
 	Trim  bool     `json:"trim" default:"false" doc:"Remove white space around the text."`
 	Note  string   `json:"note" hcl:"free" default:"\"\"" doc:"Changes nothing."`
 	Size  *int     `json:"size" doc:"The length that the text must have."`
+	Spoil string   `json:"spoil" hcl:"free" default:"\"\"" doc:"A file to change while it works."`
 }
 
 // writeVersion lets a script play a newer engine.
@@ -92,6 +93,11 @@ var writeType = steps.Type{
 		}
 		if c.Trim {
 			text = strings.TrimSpace(text)
+		}
+		if c.Spoil != "" {
+			if err := os.WriteFile(rt.Resolve(c.Spoil), []byte("spoilt"), 0o666); err != nil {
+				return err
+			}
 		}
 		rt.Set("length", len(text))
 		rt.Set("words", strings.Fields(text))

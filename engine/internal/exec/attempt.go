@@ -143,6 +143,10 @@ func (a *attempt) commit(end steps.Event, out *outcome) {
 			folders[o.Name] = store.Folder{Kind: o.Type, Dir: end.Outputs[o.Name]}
 		}
 	}
+	if err := a.checkFiles(); err != nil {
+		out.diags = a.blame("A file changed", "", err.Error())
+		return
+	}
 	values, err := json.Marshal(end.Values)
 	var material []byte
 	if err == nil {
@@ -160,6 +164,23 @@ func (a *attempt) commit(end steps.Event, out *outcome) {
 	if err != nil {
 		out.made, out.diags = nil, a.diagnose(steps.Event{}, fmt.Errorf("storing the result: %w", err))
 	}
+}
+
+// checkFiles makes sure that what the step has read is what the key says.
+func (a *attempt) checkFiles() error {
+	if len(a.spec.Files) == 0 {
+		return nil
+	}
+	now, err := a.o.State.Store.Digests(a.spec.Files)
+	if err != nil {
+		return err
+	}
+	for i, f := range a.step.Material.Files {
+		if f.Digest != now[i] {
+			return fmt.Errorf("%s changed while the step read it: run again", f.Path)
+		}
+	}
+	return nil
 }
 
 // blame is a diagnostic at an attribute of the step's block, or at its header.

@@ -188,8 +188,9 @@ func (s *scheduler) needs(step *plan.Step) (ready, blocked bool) {
 
 // begin decides a step whose needs are met and starts it if there is work to do.
 func (s *scheduler) begin(ctx context.Context, step *plan.Step) error {
-	// What the plan already decided with everything known holds, unless a step that came before has run since.
-	if step.Action == plan.Deferred || step.Action == plan.Run && len(step.Needs) > 0 {
+	// What is cached stays so. All else is decided with what is known now: steps have run since the plan was made, and
+	// hours may have passed.
+	if step.Action == plan.Deferred || step.Action == plan.Run {
 		diags, err := s.o.Plan.Predictor.Resolve(step)
 		if err != nil {
 			return err

@@ -77,6 +77,33 @@ func Figure(v float64) string {
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 
+// Wrap breaks a text into indented lines of at most columns characters; 0 stands for 100. A text without words has none.
+func Wrap(text, indent string, columns int) string {
+	if columns <= 0 {
+		columns = 100
+	}
+	var b strings.Builder
+	used := 0
+	for _, word := range strings.Fields(text) {
+		switch n := width(word); {
+		case used == 0:
+			b.WriteString(indent)
+			used = width(indent) + n
+		case used+1+n > columns:
+			b.WriteString("\n" + indent)
+			used = width(indent) + n
+		default:
+			b.WriteByte(' ')
+			used += 1 + n
+		}
+		b.WriteString(word)
+	}
+	if used > 0 {
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
 // Columns lays rows out in columns, two spaces apart, without trailing spaces.
 func Columns(rows [][]string) string {
 	var widths []int

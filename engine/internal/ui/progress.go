@@ -61,6 +61,15 @@ func (p *Progress) Close() {
 	p.erase()
 }
 
+// Aside lets say write to the same terminal without tearing the live lines.
+func (p *Progress) Aside(say func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.erase()
+	say()
+	p.draw()
+}
+
 func (p *Progress) animate() {
 	defer p.stopped.Done()
 	tick := time.NewTicker(redraw)

@@ -36,6 +36,20 @@ func TestColumns(t *testing.T) {
 	}
 }
 
+func TestWrap(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"", ""},
+		{"one", "  one\n"},
+		{"one two  three\nfour", "  one two\n  three\n  four\n"},
+		{"a-very-long-word and", "  a-very-long-word\n  and\n"},
+		{"größe größe", "  größe\n  größe\n"},
+	} {
+		if got := Wrap(c.text, "  ", 9); got != c.want {
+			t.Errorf("%q: %q, want %q", c.text, got, c.want)
+		}
+	}
+}
+
 func step(name string) *plan.Step {
 	return &plan.Step{Address: dsl.Address{Type: "pretrain", Name: name}, Action: plan.Run, Reason: "never ran"}
 }
