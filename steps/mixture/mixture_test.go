@@ -165,7 +165,7 @@ func TestDocuments(t *testing.T) {
 func checkDealtOut(t *testing.T, set *tokens.Set, bos int32, want map[string]int) {
 	t.Helper()
 	got := map[string]int{}
-	l, s := set.Loader(1), &gpu.Stream{}
+	l, s := set.Loader(1, 1<<20), &gpu.Stream{}
 	for l.Consumed()[0].Epochs < 1 || l.Consumed()[1].Epochs < 1 {
 		s.Reset()
 		// One token makes the Loader take a document; the rest of it is asked for below.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"athanor/gpu"
@@ -12,51 +13,65 @@ import (
 // ErrUsedUp is wrapped by [Loader.Fill] when every part has reached its max_epochs.
 var ErrUsedUp = errors.New("the data is used up")
 
-// A Loader deals out the documents of a set, packed and weighted, in an order that only the set and the seed decide.
+// A Loader deals out the documents of a set in pieces, packed and weighted, in an order that only the set, the seed and
+// the size of a piece decide.
 //
-// The next document comes from the part that is furthest behind its share: each part has a credit in tokens; when a
-// document of L tokens is taken, every part that still has documents gains its share of L, and the part that it came
-// from pays L. Within a part the documents of an epoch come in a random order of their own.
+// A document that is longer than a piece is dealt out as several, each on its own: otherwise a long document would fill
+// whole batches, and their gradients would be those of one document and not of the mixture.
+//
+// The next piece comes from the part that is furthest behind its share: each part has a credit in tokens; when a
+// piece of L tokens is taken, every part that still has some gains its share of L, and the part that it came
+// from pays L. Within a part the pieces of an epoch come in a random order of their own.
 //
 // A Loader is used by one goroutine.
 type Loader struct {
-	set   *Set
-	seed  uint64
-	parts []partState
-	doc   document // the document in hand; what is left of it begins the next batch
-	piece []int32  // scratch: a segment and the token after it
+	set    *Set
+	seed   uint64
+	size   int // most tokens of a piece
+	parts  []partState
+	piece  piece   // in hand; what is left of it begins the next batch
+	buffer []int32 // scratch: a segment and the token after it
 }
 
 // A partState says where a part stands.
 type partState struct {
-	epoch  int     // counted from 0
-	next   int     // index in order of the next document of this epoch
-	tokens int64   // of all documents taken, the one in hand wholly counted
-	credit float64 // tokens that the part is behind its share
-	weight float64 // share among the parts that are not used up; 0 if it is
-	order  []uint32
+	epoch  int      // counted from 0
+	next   int      // index in order of the next piece of this epoch
+	tokens int64    // of all pieces taken, the one in hand wholly counted
+	credit float64  // tokens that the part is behind its share
+	weight float64  // share among the parts that are not used up; 0 if it is
+	first  []int    // number of the first piece of each document, then the number of pieces
+	order  []uint32 // of the pieces in this epoch
 }
 
-// A document is the rest of a document that has been begun: tokens [at, size) of document index of a part.
-type document struct {
-	part, index int
-	at, size    int
+// A piece is what is left of one that has been begun: tokens [at, end) of a document of a part.
+type piece struct {
+	part, document int
+	at, end        int
 }
 
-// Loader returns a Loader that begins at the first batch.
-func (s *Set) Loader(seed uint64) *Loader {
-	l := &Loader{set: s, seed: seed, parts: make([]partState, len(s.train))}
+// Loader returns a Loader that begins at the first batch and deals out pieces of at most size tokens; to train on a
+// context of n tokens, size is n.
+func (s *Set) Loader(seed uint64, size int) *Loader {
+	if size <= 0 {
+		panic(fmt.Sprintf("tokens: a Loader of pieces of %d tokens", size))
+	}
+	l := &Loader{set: s, seed: seed, size: size, parts: make([]partState, len(s.train))}
 	for i := range l.parts {
-		l.parts[i].order = make([]uint32, s.train[i].Len())
+		data, first := s.train[i], []int{0}
+		for d := range data.Len() {
+			first = append(first, first[d]+(data.Size(d)-1)/size+1)
+		}
+		l.parts[i].first, l.parts[i].order = first, make([]uint32, first[data.Len()])
 		l.shuffle(i)
 	}
 	l.weigh()
 	return l
 }
 
-// Fill appends exactly n tokens to s in segments of at most context tokens. A document that is longer is cut into
-// pieces; one that does not fit is cut at n, and goes on in the next Fill. The target of a token is the next token of
-// its document, across a cut as well; after the end of the document there is none.
+// Fill appends exactly n tokens to s in segments of at most context tokens. A piece that does not fit is cut at n, and
+// goes on in the next Fill. The target of a token is the next token of its document, across a cut as well; after the
+// end of the document there is none.
 //
 // When no part may deal out more, the error wraps [ErrUsedUp] and s holds what was left.
 func (l *Loader) Fill(s *gpu.Stream, n, context int) error {
@@ -65,23 +80,24 @@ func (l *Loader) Fill(s *gpu.Stream, n, context int) error {
 	}
 	s.IDs, s.Targets, s.Positions = slices.Grow(s.IDs, n), slices.Grow(s.Targets, n), slices.Grow(s.Positions, n)
 	for n > 0 {
-		if l.doc.at == l.doc.size && !l.take() {
+		if l.piece.at == l.piece.end && !l.take() {
 			return l.usedUp()
 		}
-		d := &l.doc
-		size := min(n, context, d.size-d.at)
-		l.piece = l.set.train[d.part].Append(l.piece[:0], d.index, d.at, min(d.at+size+1, d.size))
-		if d.at+size == d.size {
-			l.piece = append(l.piece, gpu.NoTarget)
+		p := &l.piece
+		data := l.set.train[p.part]
+		to := min(p.at+n, p.at+context, p.end)
+		l.buffer = data.Append(l.buffer[:0], p.document, p.at, min(to+1, data.Size(p.document)))
+		if to == data.Size(p.document) {
+			l.buffer = append(l.buffer, gpu.NoTarget)
 		}
-		s.Append(l.piece[:size], l.piece[1:], 0)
-		d.at += size
-		n -= size
+		s.Append(l.buffer[:to-p.at], l.buffer[1:], 0)
+		n -= to - p.at
+		p.at = to
 	}
 	return nil
 }
 
-// take takes the next document in hand. It reports false when there is none.
+// take takes the next piece in hand. It reports false when there is none.
 func (l *Loader) take() bool {
 	best := -1
 	for i := range l.parts {
@@ -93,15 +109,17 @@ func (l *Loader) take() bool {
 		return false
 	}
 	p, data := &l.parts[best], l.set.train[best]
-	index := int(p.order[p.next])
-	l.doc = document{part: best, index: index, size: data.Size(index)}
-	length := float64(l.doc.size)
+	number := int(p.order[p.next])
+	document := sort.Search(data.Len(), func(d int) bool { return p.first[d+1] > number })
+	at := (number - p.first[document]) * l.size
+	l.piece = piece{part: best, document: document, at: at, end: min(at+l.size, data.Size(document))}
+	length := l.piece.end - at
 	for i := range l.parts {
 		// The conversion keeps the product from being fused with the sum on machines that could: equal bits everywhere.
-		l.parts[i].credit += float64(l.parts[i].weight * length)
+		l.parts[i].credit += float64(l.parts[i].weight * float64(length))
 	}
-	p.credit -= length
-	p.tokens += int64(l.doc.size)
+	p.credit -= float64(length)
+	p.tokens += int64(length)
 	if p.next++; p.next == len(p.order) {
 		p.next = 0
 		p.epoch++
@@ -111,7 +129,7 @@ func (l *Loader) take() bool {
 	return true
 }
 
-// weigh spreads the weights over the parts that still have documents.
+// weigh spreads the weights over the parts that still have pieces.
 func (l *Loader) weigh() {
 	sum := 0.0
 	for i := range l.parts {
@@ -151,8 +169,8 @@ func (l *Loader) Consumed() []Consumption {
 	out := make([]Consumption, len(l.parts))
 	for i := range l.parts {
 		c := Consumption{Part: l.set.manifest.Parts[i].Name, Tokens: l.parts[i].tokens}
-		if i == l.doc.part {
-			c.Tokens -= int64(l.doc.size - l.doc.at)
+		if i == l.piece.part {
+			c.Tokens -= int64(l.piece.end - l.piece.at)
 		}
 		if total := l.set.train[i].Tokens(); total > 0 {
 			c.Epochs = float64(c.Tokens) / float64(total)

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -107,7 +108,7 @@ func TestLoaderResumesExactly(t *testing.T) {
 		testPart{name: "b", weight: 0.3, epochs: 2, sizes: manySizes(17)},
 		testPart{name: "c", weight: 0.1, sizes: manySizes(5)})
 	rng := rand.New(rand.NewPCG(7, 7))
-	whole, broken := set.Loader(42), set.Loader(42)
+	whole, broken := set.Loader(42, 16), set.Loader(42, 16)
 	for step := 0; whole.Consumed()[0].Epochs < 3; step++ {
 		n, context := 1+rng.IntN(200), 1+rng.IntN(60)
 		want, got := fill(t, whole, n, context), fill(t, broken, n, context)
@@ -124,7 +125,7 @@ func TestLoaderResumesExactly(t *testing.T) {
 		if len(state) > 1000 {
 			t.Fatalf("a state of %d bytes", len(state))
 		}
-		broken = set.Loader(rng.Uint64()) // the seed is in the state
+		broken = set.Loader(rng.Uint64(), 16) // the seed is in the state
 		if err := broken.Restore(state); err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +141,7 @@ func TestLoaderEpochsDiffer(t *testing.T) {
 	set := openTestSet(t, testPart{name: "a", weight: 1, sizes: sizes})
 	orders := map[string]string{}
 	for _, seed := range []uint64{1, 2} {
-		l := set.Loader(seed)
+		l := set.Loader(seed, 100)
 		for epoch := range 3 {
 			s := fill(t, l, 1200, 100)
 			var order []int
@@ -167,7 +168,7 @@ func TestLoaderEpochsDiffer(t *testing.T) {
 func TestLoaderBoundaries(t *testing.T) {
 	set := openTestSet(t, testPart{name: "a", weight: 1, sizes: []int{3, 40, 7, 2, 25}}, testPart{name: "b", weight: 1, sizes: []int{10, 33}})
 	for _, c := range []struct{ n, context int }{{50, 100}, {50, 8}, {7, 100}, {1, 1}, {13, 5}, {500, 39}} {
-		l := set.Loader(5)
+		l := set.Loader(5, 100)
 		var ids, targets []int32
 		for range 2000 / c.n {
 			s := fill(t, l, c.n, c.context)
@@ -229,13 +230,54 @@ func checkWhole(t *testing.T, ids []int32) {
 	}
 }
 
+// A long document is dealt out in pieces that are shuffled with all others: each token once an epoch, each with the
+// token that follows it in its document.
+func TestLoaderShufflesPieces(t *testing.T) {
+	const size = 7
+	sizes := []int{40, 3, 38, 7, 14, 8}
+	set := openTestSet(t, testPart{name: "a", weight: 1, sizes: sizes})
+	var want, got [][2]int32
+	for d, n := range sizes {
+		ids := append(testIDs(0, d, n), gpu.NoTarget)
+		for k := range n {
+			want = append(want, [2]int32{ids[k], ids[k+1]})
+		}
+	}
+	l := set.Loader(9, size)
+	var order []int
+	s := fill(t, l, len(want), size)
+	for i := range s.Segments() {
+		from, to := s.Starts[i], s.Starts[i+1]
+		_, d := whose(max(s.IDs[from], s.Targets[from])) // one of the two is no BOS and no EOS
+		order = append(order, d)
+		for k := from; k < to; k++ {
+			got = append(got, [2]int32{s.IDs[k], s.Targets[k]})
+			if k+1 < to && s.Targets[k] != s.IDs[k+1] {
+				t.Fatalf("%d follows %d, whose target is %d", s.IDs[k+1], s.IDs[k], s.Targets[k])
+			}
+		}
+		if to-from > size {
+			t.Errorf("a piece of %d tokens", to-from)
+		}
+	}
+	compare := func(a, b [2]int32) int { return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1])) }
+	slices.SortFunc(want, compare)
+	slices.SortFunc(got, compare)
+	if !slices.Equal(got, want) {
+		t.Errorf("an epoch deals out %v\nwant %v", got, want)
+	}
+	if slices.IsSorted(order) || len(slices.Compact(slices.Clone(order))) <= len(sizes) {
+		t.Errorf("the pieces of a document stay together: %v", order)
+	}
+}
+
 func TestLoaderWeights(t *testing.T) {
 	set := openTestSet(t,
 		testPart{name: "a", weight: 0.7, sizes: manySizes(50)},
 		testPart{name: "b", weight: 0.2, sizes: manySizes(20)},
 		testPart{name: "none", weight: 0, sizes: manySizes(20)},
 		testPart{name: "c", weight: 0.1, sizes: manySizes(3)})
-	l := set.Loader(3)
+	l := set.Loader(3, 64)
 	total := 0
 	for range 100 {
 		fill(t, l, 97, 64)
@@ -263,7 +305,7 @@ func TestLoaderEpochCaps(t *testing.T) {
 	if got := set.Available(); got != want {
 		t.Fatalf("%d tokens are available, want %d", got, want)
 	}
-	l := set.Loader(1)
+	l := set.Loader(1, 16)
 	var got int64
 	for got+50 <= want {
 		fill(t, l, 50, 16)
@@ -290,7 +332,7 @@ func TestLoaderEpochCaps(t *testing.T) {
 
 func TestLoaderRestoreRejects(t *testing.T) {
 	set := openTestSet(t, testPart{name: "a", weight: 1, sizes: manySizes(40)})
-	l := set.Loader(1)
+	l := set.Loader(1, 50)
 	fill(t, l, 500, 50)
 	state, err := l.State()
 	if err != nil {
@@ -301,9 +343,12 @@ func TestLoaderRestoreRejects(t *testing.T) {
 		"more documents": openTestSet(t, testPart{name: "a", weight: 1, sizes: manySizes(41)}),
 		"more parts":     openTestSet(t, testPart{name: "a", weight: 1, sizes: manySizes(40)}, testPart{name: "b", weight: 1, sizes: manySizes(2)}),
 	} {
-		if err := other.Loader(1).Restore(state); err == nil || !strings.Contains(err.Error(), "other data") {
+		if err := other.Loader(1, 50).Restore(state); err == nil || !strings.Contains(err.Error(), "other data") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if err := set.Loader(1, 49).Restore(state); err == nil || !strings.Contains(err.Error(), "pieces are of 50 tokens") {
+		t.Errorf("pieces of another size: %v", err)
 	}
 	if err := l.Restore(state[:20]); err == nil {
 		t.Error("half a state was restored")
@@ -348,7 +393,7 @@ func TestOpenNamesTheFile(t *testing.T) {
 // Fill allocates nothing once its buffers have grown, also when an epoch ends.
 func TestFillAllocatesNothing(t *testing.T) {
 	set := openTestSet(t, testPart{name: "a", weight: 0.5, sizes: manySizes(50)}, testPart{name: "b", weight: 0.5, sizes: manySizes(9)})
-	l, s := set.Loader(1), &gpu.Stream{}
+	l, s := set.Loader(1, 32), &gpu.Stream{}
 	if n := testing.AllocsPerRun(200, func() {
 		s.Reset()
 		if err := l.Fill(s, 256, 32); err != nil {
@@ -363,7 +408,7 @@ func BenchmarkFill(b *testing.B) {
 	for _, size := range []int{100, 1000} {
 		b.Run(fmt.Sprintf("documents=%d", size), func(b *testing.B) {
 			set := openTestSet(b, testPart{name: "a", weight: 0.7, sizes: slices.Repeat([]int{size}, 150)}, testPart{name: "b", weight: 0.3, sizes: slices.Repeat([]int{size}, 150)})
-			l, s := set.Loader(1), &gpu.Stream{}
+			l, s := set.Loader(1, 256), &gpu.Stream{}
 			b.ReportAllocs()
 			for b.Loop() {
 				s.Reset()

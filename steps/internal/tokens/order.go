@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 )
 
-// shuffle puts the documents of part i in the order of its current epoch, which only the seed, the part's place in the
+// shuffle puts the pieces of part i in the order of its current epoch, which only the seed, the part's place in the
 // mixture and the epoch decide (Fisher–Yates).
 func (l *Loader) shuffle(i int) {
 	p := &l.parts[i]

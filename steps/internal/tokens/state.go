@@ -5,35 +5,36 @@ import (
 	"fmt"
 )
 
-// A loaderState is a Loader's place. The orders of the documents are not in it: they follow from seed and epoch.
+// A loaderState is a Loader's place. The orders of the pieces are not in it: they follow from seed and epoch.
 type loaderState struct {
 	Seed  uint64      `json:"seed"`
+	Size  int         `json:"size"`
 	Parts []partPlace `json:"parts"`
-	Doc   docPlace    `json:"doc"`
+	Piece piecePlace  `json:"piece"`
 }
 
 type partPlace struct {
-	Name      string  `json:"name"`
-	Documents int     `json:"documents"`
-	Epoch     int     `json:"epoch"`
-	Next      int     `json:"next"`
-	Tokens    int64   `json:"tokens"`
-	Credit    float64 `json:"credit"`
+	Name   string  `json:"name"`
+	Pieces int     `json:"pieces"`
+	Epoch  int     `json:"epoch"`
+	Next   int     `json:"next"`
+	Tokens int64   `json:"tokens"`
+	Credit float64 `json:"credit"`
 }
 
-type docPlace struct {
-	Part  int `json:"part"`
-	Index int `json:"index"`
-	At    int `json:"at"`
-	Size  int `json:"size"`
+type piecePlace struct {
+	Part     int `json:"part"`
+	Document int `json:"document"`
+	At       int `json:"at"`
+	End      int `json:"end"`
 }
 
 // State returns the Loader's place: a few hundred bytes, however large the set.
 func (l *Loader) State() ([]byte, error) {
-	st := loaderState{Seed: l.seed, Doc: docPlace{l.doc.part, l.doc.index, l.doc.at, l.doc.size}}
+	st := loaderState{Seed: l.seed, Size: l.size, Piece: piecePlace{l.piece.part, l.piece.document, l.piece.at, l.piece.end}}
 	for i, p := range l.parts {
 		st.Parts = append(st.Parts, partPlace{
-			Name: l.set.manifest.Parts[i].Name, Documents: len(p.order),
+			Name: l.set.manifest.Parts[i].Name, Pieces: len(p.order),
 			Epoch: p.epoch, Next: p.next, Tokens: p.tokens, Credit: p.credit,
 		})
 	}
@@ -56,31 +57,34 @@ func (l *Loader) Restore(state []byte) error {
 		p.epoch, p.next, p.tokens, p.credit = place.Epoch, place.Next, place.Tokens, place.Credit
 		l.shuffle(i)
 	}
-	l.doc = document{st.Doc.Part, st.Doc.Index, st.Doc.At, st.Doc.Size}
+	l.piece = piece{st.Piece.Part, st.Piece.Document, st.Piece.At, st.Piece.End}
 	l.weigh()
 	return nil
 }
 
 func (l *Loader) fits(st *loaderState) error {
+	if st.Size != l.size {
+		return fmt.Errorf("its pieces are of %d tokens, not %d", st.Size, l.size)
+	}
 	if len(st.Parts) != len(l.parts) {
 		return fmt.Errorf("it has %d parts, the mixture %d", len(st.Parts), len(l.parts))
 	}
 	for i, p := range st.Parts {
 		name, have := l.set.manifest.Parts[i].Name, len(l.parts[i].order)
-		if p.Name != name || p.Documents != have {
-			return fmt.Errorf("its part %d is %s with %d documents, the mixture's is %s with %d", i+1, p.Name, p.Documents, name, have)
+		if p.Name != name || p.Pieces != have {
+			return fmt.Errorf("its part %d is %s with %d pieces, the mixture's is %s with %d", i+1, p.Name, p.Pieces, name, have)
 		}
 		if p.Epoch < 0 || p.Next < 0 || p.Next > max(0, have-1) {
-			return fmt.Errorf("part %s has no document %d", name, p.Next)
+			return fmt.Errorf("part %s has no piece %d", name, p.Next)
 		}
 	}
-	d := st.Doc
-	if d.Size == 0 {
-		return nil // before the first document
+	p := st.Piece
+	if p.End == 0 {
+		return nil // before the first piece
 	}
-	if d.Part < 0 || d.Part >= len(l.parts) || d.Index < 0 || d.Index >= l.set.train[d.Part].Len() ||
-		d.Size != l.set.train[d.Part].Size(d.Index) || d.At < 0 || d.At > d.Size {
-		return fmt.Errorf("there is no document %d of part %d with %d tokens", d.Index, d.Part+1, d.Size)
+	if p.Part < 0 || p.Part >= len(l.parts) || p.Document < 0 || p.Document >= l.set.train[p.Part].Len() ||
+		p.At < 0 || p.At > p.End || p.End > l.set.train[p.Part].Size(p.Document) {
+		return fmt.Errorf("there are no tokens %d to %d in document %d of part %d", p.At, p.End, p.Document, p.Part+1)
 	}
 	return nil
 }
