@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -96,7 +97,7 @@ func runStatus(r journal.Run) string {
 	if r.Status != "running" || err != nil || r.Host != host {
 		return r.Status
 	}
-	if err := syscall.Kill(r.PID, 0); err == syscall.ESRCH {
+	if errors.Is(syscall.Kill(r.PID, 0), syscall.ESRCH) {
 		return "killed"
 	}
 	return r.Status

@@ -203,11 +203,3 @@ func (h *intHeap) Pop() any {
 	*h = old[:len(old)-1]
 	return last
 }
-
-func addresses(list []*Step) []dsl.Address {
-	out := make([]dsl.Address, len(list))
-	for i, s := range list {
-		out[i] = s.Address
-	}
-	return out
-}
