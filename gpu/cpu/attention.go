@@ -137,7 +137,7 @@ func (a *attention) score(scores []float32, at int, s span, key, n int, q []floa
 		// A panel may go on beyond s.to, where it holds keys that no query here may see.
 		row := key - s.start + i
 		mr := min(k.MR, s.end-s.start-row)
-		k.Gemm(mr, a.size, a.packedK[at+row*a.size:], q, scores[i*k.NR:], k.NR, nil, 0)
+		k.Gemm[mr](a.size, a.packedK[at+row*a.size:], q, scores[i*k.NR:], k.NR, nil, 0)
 	}
 	maskAfter(scores, k.NR, key, n, s.from)
 	return scores[:n*k.NR]
@@ -164,7 +164,7 @@ func (a *attention) addValues(o, init []float32, at int, s span, key, n int, p [
 			from = init[e*k.NR:]
 		}
 		v := a.packedV[at+e*(s.end-s.start)+(key-s.start)*mr:]
-		k.Gemm(mr, n, v, p, o[e*k.NR:], k.NR, from, k.NR)
+		k.Gemm[mr](n, v, p, o[e*k.NR:], k.NR, from, k.NR)
 	}
 }
 

@@ -158,8 +158,8 @@ func (a attendBackwardPhase) scores(x *attentionScratch, keys, queries span, h, 
 	}
 	for i := 0; i < n; i += k.MR {
 		mr := min(k.MR, keys.to-keys.from-i)
-		k.Gemm(mr, a.size, x.keys[i*a.size:], x.q, x.s[i*k.NR:], k.NR, nil, 0)
-		k.Gemm(mr, a.size, x.values[i*a.size:], x.dout, x.ds[i*k.NR:], k.NR, nil, 0)
+		k.Gemm[mr](a.size, x.keys[i*a.size:], x.q, x.s[i*k.NR:], k.NR, nil, 0)
+		k.Gemm[mr](a.size, x.values[i*a.size:], x.dout, x.ds[i*k.NR:], k.NR, nil, 0)
 	}
 	maskAfter(x.s, k.NR, keys.from, n, first)
 	k.ScoreBackward(x.s[:n*k.NR], x.ds[:n*k.NR], a.scale, x.lse, x.delta)
@@ -169,7 +169,7 @@ func (a attendBackwardPhase) scores(x *attentionScratch, keys, queries span, h, 
 		k.Transpose(x.dsT[to:], k.NR, x.ds[i*k.NR:], k.NR, min(k.NR, n-i), cols)
 	}
 	for e := 0; e < a.size; e += k.MR {
-		k.Gemm(min(k.MR, a.size-e), n, x.keysT[e*(keys.to-keys.from):], x.ds, x.dqT[e*k.NR:], k.NR, nil, 0)
+		k.Gemm[min(k.MR, a.size-e)](n, x.keysT[e*(keys.to-keys.from):], x.ds, x.dqT[e*k.NR:], k.NR, nil, 0)
 	}
 	a.store(x, a.dq[at:], width, x.dqT, k.NR, cols)
 }
@@ -185,7 +185,7 @@ func (a attendBackwardPhase) addTransposed(out, x []float32, n, from int, s []fl
 		if first {
 			init = nil
 		}
-		k.Gemm(mr, n-from, x[e*n+from*mr:], s, c, gradBlock, init, gradBlock)
+		k.Gemm[mr](n-from, x[e*n+from*mr:], s, c, gradBlock, init, gradBlock)
 	}
 }
 

@@ -121,11 +121,11 @@ func (d *device) microTile(w *worker, mr, kc int, a, b, c, init []float32, at, l
 		if init != nil {
 			init = init[at:]
 		}
-		d.kernels.Gemm(mr, kc, a, b, c[at:], ldc, init, ldc)
+		d.kernels.Gemm[mr](kc, a, b, c[at:], ldc, init, ldc)
 		return
 	}
 	edge := grow(&w.edge, mr*nr)
-	d.kernels.Gemm(mr, kc, a, b, edge, nr, nil, 0)
+	d.kernels.Gemm[mr](kc, a, b, edge, nr, nil, 0)
 	for i := range mr {
 		out := c[at+i*ldc:][:cols]
 		if init == nil {

@@ -3,7 +3,7 @@ package simd
 // assembly is the generated functions of one instruction set. Unlike those of Kernels they ask for slices of whole
 // registers, and leave what remains to the caller.
 type assembly struct {
-	gemm            []gemmFunc                                                       // by the number of rows
+	gemm            []GemmFunc                                                       // by the number of rows
 	transpose       func(dst []float32, ldd int, src []float32, lds, rows, cols int) // nil with AVX-512
 	transposeTail   func(dst []float32, ldd int, src []float32, lds, rows, cols int) // nil with AVX2
 	probe           func(n int)
@@ -30,15 +30,11 @@ type assembly struct {
 	scoreBackward   func(s, dp []float32, scale float32, lse, delta []float32)
 }
 
-type gemmFunc = func(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-
 // kernels wraps the functions: each does its whole registers in assembly and the rest in Go.
 func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 	k := Kernels{
 		Name: name, MR: mr, NR: 2 * lanes,
-		Gemm: func(mr, kc int, x, y, c []float32, ldc int, init []float32, ldi int) {
-			a.gemm[mr](kc, x, y, c, ldc, init, ldi)
-		},
+		Gemm: a.gemm,
 		Probe: func(n int) int {
 			a.probe(n)
 			return n * 2 * 12 * lanes

@@ -26,7 +26,7 @@ var assemblyAVX2 = assembly{
 	columnExp:       columnExpAVX2,
 	columnScale:     columnScaleAVX2,
 	scoreBackward:   scoreBackwardAVX2,
-	gemm:            []gemmFunc{nil, gemm1AVX2, gemm2AVX2, gemm3AVX2, gemm4AVX2, gemm5AVX2, gemm6AVX2},
+	gemm:            []GemmFunc{nil, gemm1AVX2, gemm2AVX2, gemm3AVX2, gemm4AVX2, gemm5AVX2, gemm6AVX2},
 }
 
 //go:noescape

@@ -26,7 +26,7 @@ var assemblyAVX512 = assembly{
 	columnExp:       columnExpAVX512,
 	columnScale:     columnScaleAVX512,
 	scoreBackward:   scoreBackwardAVX512,
-	gemm:            []gemmFunc{nil, gemm1AVX512, gemm2AVX512, gemm3AVX512, gemm4AVX512, gemm5AVX512, gemm6AVX512, gemm7AVX512, gemm8AVX512, gemm9AVX512, gemm10AVX512, gemm11AVX512, gemm12AVX512, gemm13AVX512, gemm14AVX512},
+	gemm:            []GemmFunc{nil, gemm1AVX512, gemm2AVX512, gemm3AVX512, gemm4AVX512, gemm5AVX512, gemm6AVX512, gemm7AVX512, gemm8AVX512, gemm9AVX512, gemm10AVX512, gemm11AVX512, gemm12AVX512, gemm13AVX512, gemm14AVX512},
 }
 
 //go:noescape

@@ -23,9 +23,9 @@ type Kernels struct {
 	// MR and NR are the most rows and the exact number of columns that Gemm computes at once.
 	MR, NR int
 
-	// Gemm computes one register tile c = init + a·b of mr ≤ MR rows and NR columns. a is a packed panel [kc][mr], b a
+	// Gemm[mr] computes one register tile c = init + a·b of mr ≤ MR rows and NR columns. a is a packed panel [kc][mr], b a
 	// packed panel [kc][NR], with kc ≥ 1; rows of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
-	Gemm func(mr, kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+	Gemm []GemmFunc
 	// Probe does n rounds of multiplications and additions within registers, the most that this set can ask of the
 	// machine, and returns how many operations these were.
 	Probe func(n int) int
@@ -77,6 +77,9 @@ type Kernels struct {
 	// in s, and the gradient of the scores p·(dp − delta[c])·scale in dp.
 	ScoreBackward func(s, dp []float32, scale float32, lse, delta []float32)
 }
+
+// A GemmFunc computes a register tile of a fixed number of rows.
+type GemmFunc = func(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 // AdamW holds what is the same for every element of an AdamW step.
 type AdamW struct {

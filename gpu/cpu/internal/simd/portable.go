@@ -2,9 +2,9 @@ package simd
 
 // portable is the set in plain Go.
 var portable = Kernels{
-	Name: "portable", MR: 4, NR: 8,
+	Name: "portable", MR: portableMR, NR: portableNR,
 
-	Gemm: gemmPortable, Probe: probePortable, Transpose: transposePortable, Split: splitPortable,
+	Gemm: portableGemm(), Probe: probePortable, Transpose: transposePortable, Split: splitPortable,
 	Dot: dotPortable, DotRows: dotRowsPortable, AddRows: addRowsPortable,
 	Add: addPortable, Scale: scalePortable, Max: maxPortable,
 	ScaleMul: scaleMulPortable, NormBackward: normBackwardPortable, Dot3: dot3Portable,

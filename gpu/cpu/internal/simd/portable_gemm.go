@@ -1,6 +1,17 @@
 package simd
 
-const portableNR = 8
+const portableMR, portableNR = 4, 8
+
+// portableGemm has the micro-kernels by their number of rows.
+func portableGemm() []GemmFunc {
+	table := make([]GemmFunc, portableMR+1)
+	for mr := 1; mr <= portableMR; mr++ {
+		table[mr] = func(kc int, a, b, c []float32, ldc int, init []float32, ldi int) {
+			gemmPortable(mr, kc, a, b, c, ldc, init, ldi)
+		}
+	}
+	return table
+}
 
 // gemmPortable keeps a block of 2×4 of the tile in registers at a time, and 1×4 for an odd last row.
 func gemmPortable(mr, kc int, a, b, c []float32, ldc int, init []float32, ldi int) {

@@ -187,7 +187,7 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
 		init = s[2]
 	}
 	from := slices.Clone(init)
-	k.Gemm(mr, kc, s[0], s[1], s[2], ldc, init, ldc)
+	k.Gemm[mr](kc, s[0], s[1], s[2], ldc, init, ldc)
 	for i := range mr {
 		for j := range ldc {
 			if i*ldc+j >= size {

@@ -236,7 +236,7 @@ func declarations(set *isa, files ...*file) string {
 			}
 		}
 	}
-	fmt.Fprintf(&table, "\tgemm: []gemmFunc{nil")
+	fmt.Fprintf(&table, "\tgemm: []GemmFunc{nil")
 	for i := range gemm {
 		fmt.Fprintf(&table, ", gemm%d%s", i+1, set.suffix)
 	}
