@@ -26,14 +26,14 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts runs testdata/script/*.txtar through the real command, worker processes included. UPDATE=1 refreshes
-// what the scripts compare with.
+// TestScripts runs testdata/script/*.txtar through the real command, worker processes included. `make golden`
+// refreshes what the scripts compare with.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		UpdateScripts:       os.Getenv("UPDATE") != "",
+		UpdateScripts:       os.Getenv("ATHANOR_GOLDEN") == "update",
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "edit": edit, "flip": flip, "waitfor": waitFor,

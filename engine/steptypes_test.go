@@ -272,10 +272,10 @@ var measureType = steps.Type{
 // trouble fails in the way that it is told to.
 
 type troubleConfig struct {
-	How   string         `json:"how" one_of:"error,blame,panic,kill,silent,nan,print,hang,none" doc:"What goes wrong."`
+	How   string         `json:"how" one_of:"error,blame,panic,kill,silent,nan,print,stubborn,meet,none" doc:"What goes wrong."`
 	Times int            `json:"times" hcl:"free" default:"1000" doc:"How many attempts go wrong."`
 	Data  steps.Artifact `json:"data" kind:"dataset" optional:"true" doc:"Ignored."`
-	Text  string         `json:"text" default:"\"\"" doc:"Ignored."`
+	Text  string         `json:"text" default:"\"\"" doc:"meet: the mark to leave and the mark to wait for."`
 }
 
 var troubleType = steps.Type{
@@ -306,11 +306,11 @@ var troubleType = steps.Type{
 		if attempt > c.Times {
 			return nil
 		}
-		return goWrong(ctx, rt, c.How, attempt)
+		return goWrong(ctx, rt, c.How, c.Text, attempt)
 	},
 }
 
-func goWrong(ctx context.Context, rt *steps.Runtime, how string, attempt int) error {
+func goWrong(ctx context.Context, rt *steps.Runtime, how, text string, attempt int) error {
 	switch how {
 	case "error":
 		return fmt.Errorf("attempt %d: %w", attempt, errors.New("the teapot is empty"))
@@ -327,11 +327,34 @@ func goWrong(ctx context.Context, rt *steps.Runtime, how string, attempt int) er
 	case "print":
 		fmt.Println("a library says hello")
 		rt.Warn("this is only a warning")
-	case "hang":
+	case "stubborn":
 		<-ctx.Done()
-		return ctx.Err()
+		if err := os.WriteFile(filepath.Join(rt.Spec().WorkDir, "asked"), nil, 0o666); err != nil {
+			return err
+		}
+		select {}
+	case "meet":
+		return meet(ctx, rt, text)
 	}
 	return nil
+}
+
+// meet leaves a mark and waits for that of another step, which must run at the same time.
+func meet(ctx context.Context, rt *steps.Runtime, marks string) error {
+	mine, other, _ := strings.Cut(marks, " ")
+	if err := os.WriteFile(rt.Resolve(mine), nil, 0o666); err != nil {
+		return err
+	}
+	for {
+		if _, err := os.Stat(rt.Resolve(other)); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // gate does its work and finds that a condition does not hold.
