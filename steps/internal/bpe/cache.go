@@ -9,14 +9,14 @@ import (
 )
 
 // Most words of a text have been seen before. Each worker keeps the ids of words in two tables of fixed size, in which a
-// new word simply takes the place of the one that was there: no lists, no locks, no garbage, and at most some 6 MB for
-// each goroutine that encodes. Words of up to 16 bytes are compared as two integers and lie, with their ids, in one
-// cache line.
+// new word takes the place of an older one: no lists, no locks, no garbage, and at most some 6 MB for each goroutine that
+// encodes. Words of up to 16 bytes are compared as two integers and lie, with their ids, in one cache line; each has two
+// places to be in.
 const (
-	shortKey   = 16
-	shortSlots = 1 << 15
-	longKey    = 128
-	longSlots  = 1 << 12
+	shortKey  = 16
+	shortSets = 1 << 14
+	longKey   = 128
+	longSlots = 1 << 12
 )
 
 // A shortWordEntry is 64 bytes. An empty one has size 0.
@@ -34,7 +34,7 @@ type longWordEntry struct {
 
 // A worker is the memory that one goroutine encodes with.
 type worker struct {
-	short   [shortSlots]shortWordEntry
+	short   [shortSets][2]shortWordEntry
 	long    [longSlots]longWordEntry
 	scratch scratch
 }

@@ -74,6 +74,10 @@ func (t *classTable) at(s string, i int) (class, int) {
 	if k := t.ascii[s[i]]; k != multi {
 		return k, 1
 	}
-	r, n := utf8.DecodeRuneInString(s[i:])
+	return t.decode(s[i:])
+}
+
+func (t *classTable) decode(s string) (class, int) {
+	r, n := utf8.DecodeRuneInString(s)
 	return t.data[t.pages[r>>8]][uint8(r)], n
 }

@@ -93,14 +93,24 @@ func (t *Tokenizer) encodeWord(w *worker, dst []int32, s string, i, end int) []i
 	}
 	if n <= shortKey {
 		lo, hi := load(s, i, n)
-		e := &w.short[hashShort(lo, hi, n)&(shortSlots-1)]
+		set := &w.short[hashShort(lo, hi, n)&(shortSets-1)]
+		e := &set[0]
 		if e.lo != lo || e.hi != hi || int(e.size) != n {
-			ids := t.encodeNew(w, s[i:end])
-			if len(ids) > len(e.ids) {
-				return append(dst, ids...)
+			if e = &set[1]; e.lo != lo || e.hi != hi || int(e.size) != n {
+				ids := t.encodeNew(w, s[i:end])
+				if len(ids) > len(e.ids) {
+					return append(dst, ids...)
+				}
+				set[1] = set[0]
+				e = &set[0]
+				e.lo, e.hi, e.size, e.n = lo, hi, uint8(n), uint8(len(ids))
+				copy(e.ids[:], ids)
 			}
-			e.lo, e.hi, e.size, e.n = lo, hi, uint8(n), uint8(len(ids))
-			copy(e.ids[:], ids)
+		}
+		if at := len(dst); cap(dst)-at >= len(e.ids) {
+			// Copying the whole array is a few instructions, copying part of it a call.
+			*(*[len(e.ids)]int32)(dst[at : at+len(e.ids)]) = e.ids
+			return dst[:at+int(e.n)]
 		}
 		return append(dst, e.ids[:e.n]...)
 	}
