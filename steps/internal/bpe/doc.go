@@ -16,5 +16,5 @@
 // normalisation). Where the rules that cut text into words ask for a character, each byte that is no part of one counts
 // as a symbol, as U+FFFD would.
 //
-// Conversations are laid out by package chat; this one only carries the template's text. Start reading at tokenizer.go.
+// How a conversation is laid out is left to others; this package only carries the template. Start reading at tokenizer.go.
 package bpe
