@@ -111,8 +111,10 @@ Exit codes: 0 done, 1 a step failed, 2 bad invocation or invalid pipeline, 3 a g
 }
 
 // printJSON writes data for programs.
-func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.out)
+func (a *app) printJSON(v any) error { return writeJSON(a.out, v) }
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)

@@ -32,7 +32,8 @@ func (a *app) chatCommand() *cobra.Command {
 		Short: "Let a model continue what you write",
 		Long: `Loads the model that a step has made, or a model folder, and continues each line that you write. With --prompt it
 continues that once and ends. Ctrl-C stops an answer, Ctrl-D ends.`,
-		Args: cobra.RangeArgs(1, 2),
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: a.completeAddress,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := a.modelFolder(args, &f.projectFlags)
 			if err != nil {

@@ -22,7 +22,8 @@ func (a *app) exportCommand() *cobra.Command {
 		Short: "Copy an artifact out of the store",
 		Long: `Copies the artifact that a step has made into a folder. A step with several artifacts needs the name of one:
 TYPE.NAME.OUTPUT.`,
-		Args: cobra.RangeArgs(2, 3),
+		Args:              cobra.RangeArgs(2, 3),
+		ValidArgsFunction: a.completeAddress,
 		RunE: func(_ *cobra.Command, args []string) error {
 			path, rest := takePipeline(args, 2)
 			return a.withPlan(path, &f, plan.Options{}, func(p *project, made *plan.Plan) error {

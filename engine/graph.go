@@ -20,8 +20,9 @@ func (a *app) graphCommand() *cobra.Command {
 		Short: "Draw which step depends on which",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if format != "dot" && format != "svg" {
-				return invalid("--format %s: dot or svg", format)
+			draw, ok := map[string]func(io.Writer, *plan.Plan) error{"dot": ui.DOT, "svg": ui.SVG, "json": a.graphJSON}[format]
+			if !ok {
+				return invalid("--format %s: dot, svg or json", format)
 			}
 			path, _ := takePipeline(args, 0)
 			p, err := a.load(path, &f)
@@ -32,10 +33,6 @@ func (a *app) graphCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			draw := ui.DOT
-			if format == "svg" {
-				draw = ui.SVG
-			}
 			if output == "" {
 				return draw(a.out, made)
 			}
@@ -44,9 +41,26 @@ func (a *app) graphCommand() *cobra.Command {
 	}
 	f.bindVars(cmd)
 	cmd.Flags().StringArrayVar(&targets, "target", nil, "draw only this step and what it depends on (repeatable)")
-	cmd.Flags().StringVar(&format, "format", "dot", "dot or svg")
+	cmd.Flags().StringVar(&format, "format", "dot", "dot, svg or json")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write (default: standard output)")
 	return cmd
+}
+
+// graphJSON lists every step with those that it needs.
+func (a *app) graphJSON(w io.Writer, p *plan.Plan) error {
+	type vertex struct {
+		Address string   `json:"address"`
+		Needs   []string `json:"needs"`
+	}
+	list := make([]vertex, 0, len(p.Steps))
+	for _, s := range p.Steps {
+		v := vertex{s.Name(), make([]string, 0, len(s.Needs))}
+		for _, need := range s.Needs {
+			v.Needs = append(v.Needs, need.Name())
+		}
+		list = append(list, v)
+	}
+	return writeJSON(w, map[string]any{"steps": list})
 }
 
 func writeTo(path string, write func(io.Writer) error) error {

@@ -21,9 +21,10 @@ func (a *app) logsCommand() *cobra.Command {
 	var f projectFlags
 	var follow bool
 	cmd := &cobra.Command{
-		Use:   "logs ADDRESS [PIPELINE]",
-		Short: "Print a step's log",
-		Args:  cobra.RangeArgs(1, 2),
+		Use:               "logs ADDRESS [PIPELINE]",
+		Short:             "Print a step's log",
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: a.completeAddress,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, rest := takePipeline(args, 1)
 			return a.withPlan(path, &f, plan.Options{}, func(p *project, made *plan.Plan) error {

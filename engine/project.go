@@ -164,6 +164,22 @@ func (a *app) withPlan(path string, f *projectFlags, o plan.Options, do func(*pr
 	})
 }
 
+// completeAddress offers the addresses of the pipeline in the current folder to a shell.
+func (a *app) completeAddress(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault // files
+	}
+	p, diags, err := a.read(".", &projectFlags{})
+	if err != nil || diags.HasErrors() {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	names := make([]string, len(p.program.Steps))
+	for i, s := range p.program.Steps {
+		names[i] = s.Address.String()
+	}
+	return names, cobra.ShellCompDirectiveDefault
+}
+
 // takePipeline separates the optional pipeline from n other arguments. It may stand first or last: first it must look
 // like a path. Without one it is the current folder.
 func takePipeline(args []string, n int) (path string, rest []string) {

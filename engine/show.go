@@ -25,7 +25,8 @@ func (a *app) showCommand() *cobra.Command {
 		Short: "Show a step's results and figures, or the pipeline's outputs",
 		Long: `With an address (TYPE.NAME), shows what the step has made: its artifacts with their folders, its values, its latest
 figures. Without one, shows the state of every step and the pipeline's outputs.`,
-		Args: cobra.MaximumNArgs(2),
+		Args:              cobra.MaximumNArgs(2),
+		ValidArgsFunction: a.completeAddress,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && isPath(args[0]) {
 				args = []string{args[0], ""}

@@ -13,9 +13,10 @@ func (a *app) whyCommand() *cobra.Command {
 	var f projectFlags
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "why ADDRESS [PIPELINE]",
-		Short: "Explain why a step would run, or why it is cached",
-		Args:  cobra.RangeArgs(1, 2),
+		Use:               "why ADDRESS [PIPELINE]",
+		Short:             "Explain why a step would run, or why it is cached",
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: a.completeAddress,
 		RunE: func(_ *cobra.Command, args []string) error {
 			path, rest := takePipeline(args, 1)
 			return a.withPlan(path, &f, plan.Options{}, func(p *project, made *plan.Plan) error {
