@@ -64,15 +64,16 @@ func (g *gemm) run() {
 	g.c, g.add, g.a, g.b = nil, nil, operand{}, operand{}
 }
 
-// partition cuts C into tiles: whole rows of C if there are enough, so that A is packed once, else less.
+// partition cuts C into tiles, some for each worker: few rows rather than few columns, so that A is packed once. It may
+// look at the number of workers, as every element of C is the same sum in whatever tile it is.
 func (g *gemm) partition() {
-	const enough = 32
+	const most, least = 8, 3 // panels of A in a tile
 	mr, nr := g.device.kernels.MR, g.device.kernels.NR
-	g.rows = 8 * mr
-	rowTiles := ceilDiv(g.m, g.rows)
-	g.rows = ceilDiv(ceilDiv(g.m, rowTiles), mr) * mr // evenly
-	g.cols = max(128, ceilDiv(g.n, ceilDiv(enough, rowTiles)))
-	g.cols = ceilDiv(g.cols, nr) * nr
+	want := 4 * len(g.device.workers)
+	high, wide := ceilDiv(g.m, mr), ceilDiv(g.n, nr)
+	rowTiles := ceilDiv(high, min(most, max(least, high/want)))
+	g.rows = ceilDiv(high, rowTiles) * mr
+	g.cols = ceilDiv(wide, min(wide, ceilDiv(want, rowTiles))) * nr
 	g.colTiles = ceilDiv(g.n, g.cols)
 }
 
