@@ -17,9 +17,6 @@ func (a Address) String() string {
 	return a.Type + "." + a.Name
 }
 
-// block is the address of the block, without the key of for_each.
-func (a Address) block() Address { return Address{Type: a.Type, Name: a.Name} }
-
 // compareAddresses orders by type, name and key, an address without a key before those with one.
 func compareAddresses(a, b Address) int {
 	return cmp.Or(

@@ -1,7 +1,6 @@
 package dsl_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +13,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+// update is set by make golden: rewrite the golden files.
+var update = os.Getenv("ATHANOR_GOLDEN") == "update"
 
 // TestBad loads every testdata/bad/*.hcl. A comment "# ERROR: text" says that an error with that text starts on its
 // line; nothing else may be wrong. The errors as they are printed are in the .txt file beside.
@@ -98,10 +98,10 @@ func render(t *testing.T, source *dsl.Source, diags hcl.Diagnostics) string {
 	return b.String()
 }
 
-// golden compares a text with a file, or rewrites the file with -update.
+// golden compares a text with a file, or rewrites the file under make golden.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	if *update {
+	if update {
 		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -109,9 +109,9 @@ func golden(t *testing.T, name, got string) {
 	}
 	want, err := os.ReadFile(name)
 	if err != nil {
-		t.Fatalf("%v: run go test ./dsl -update", err)
+		t.Fatalf("%v: run make golden", err)
 	}
 	if got != string(want) {
-		t.Errorf("%s has changed. If that is meant, run go test ./dsl -update.\ngot:\n%s\nwant:\n%s", name, got, want)
+		t.Errorf("%s has changed. If that is meant, run make golden.\ngot:\n%s\nwant:\n%s", name, got, want)
 	}
 }

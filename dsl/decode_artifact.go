@@ -40,7 +40,7 @@ func (d *decoder) artifacts(t cty.Type, e hclsyntax.Expression, ctx *hcl.EvalCon
 	v, diags := e.Value(ctx)
 	if diags.HasErrors() {
 		if !d.trial {
-			d.diags = append(d.diags, d.scope.explain(diags, ctx)...)
+			d.diags = append(d.diags, d.scope.explain(diags)...)
 		}
 		return cty.UnknownVal(t)
 	}

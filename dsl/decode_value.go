@@ -1,6 +1,7 @@
 package dsl
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -18,7 +19,7 @@ import (
 func (d *decoder) value(e hclsyntax.Expression, at place) cty.Value {
 	v, diags := e.Value(d.ctx)
 	if diags.HasErrors() {
-		d.diags = append(d.diags, d.scope.explain(diags, d.ctx)...)
+		d.diags = append(d.diags, d.scope.explain(diags)...)
 		return cty.UnknownVal(at.field.Type)
 	}
 	if addr, ok := skippedIn(v); ok {
@@ -44,7 +45,7 @@ func (d *decoder) mismatch(v cty.Value, e hclsyntax.Expression, err error) strin
 	step := d.scope.stepIn(e)
 	if step == nil || !v.Type().IsObjectType() {
 		text := fmt.Sprintf("this is %s.", describe(v))
-		if path, ok := err.(cty.PathError); ok && len(path.Path) > 0 {
+		if path := (cty.PathError{}); errors.As(err, &path) && len(path.Path) > 0 {
 			text = fmt.Sprintf("at %s, %v.", formatPath(path.Path), path)
 		}
 		return text

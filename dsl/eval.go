@@ -250,7 +250,7 @@ func (o *OutputBlock) eval(s *scope) (cty.Value, hcl.Diagnostics) {
 	diags := s.localErrors(o.refs)
 	ctx := s.context(o.refs)
 	v, bad := o.expr.Value(ctx)
-	if diags = append(diags, s.explain(bad, ctx)...); diags.HasErrors() {
+	if diags = append(diags, s.explain(bad)...); diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
 	if addr, ok := skippedIn(v); ok {

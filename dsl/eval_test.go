@@ -144,10 +144,10 @@ func pretend(t *testing.T, step *dsl.Step, known dsl.Known) cty.Value {
 func outputsOf(step *dsl.Step) cty.Value {
 	outputs := map[string]cty.Value{}
 	for _, o := range step.Type.Outputs {
-		switch {
-		case o.Type == cty.Number:
+		switch o.Type {
+		case cty.Number:
 			outputs[o.Name] = cty.NumberIntVal(3)
-		case o.Type == cty.Bool:
+		case cty.Bool:
 			outputs[o.Name] = cty.False
 		default:
 			outputs[o.Name] = dsl.ArtifactVal(dsl.Artifact{

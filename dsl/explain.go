@@ -37,7 +37,7 @@ func (s *scope) skippedError(r hcl.Range, addr Address) *hcl.Diagnostic {
 }
 
 // explain completes HCL's own messages: with what was probably meant, and with the reason why a value is null.
-func (s *scope) explain(diags hcl.Diagnostics, ctx *hcl.EvalContext) hcl.Diagnostics {
+func (s *scope) explain(diags hcl.Diagnostics) hcl.Diagnostics {
 	out := make(hcl.Diagnostics, 0, len(diags))
 	for _, d := range diags {
 		if d.Subject != nil && strings.Contains(d.Summary+d.Detail, "null") {

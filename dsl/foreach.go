@@ -11,7 +11,7 @@ import (
 // set of distinct strings.
 func (p *Program) forEach(b *stepBlock) ([]eachValue, hcl.Diagnostics) {
 	refs, diags := p.resolve(b.forEach, allowed{where: "for_each"})
-	diags = append(diags, p.stepsBehind(refs, b)...)
+	diags = append(diags, p.stepsBehind(refs)...)
 	if diags.HasErrors() {
 		return nil, diags
 	}
@@ -22,7 +22,7 @@ func (p *Program) forEach(b *stepBlock) ([]eachValue, hcl.Diagnostics) {
 	ctx := s.context(refs)
 	v, diags := b.forEach.Value(ctx)
 	if diags.HasErrors() {
-		return nil, s.explain(diags, ctx)
+		return nil, s.explain(diags)
 	}
 	v, _ = v.UnmarkDeep()
 	where := b.forEach.Range()
@@ -70,7 +70,7 @@ func eachString(v cty.Value, where hcl.Range) ([]eachValue, hcl.Diagnostics) {
 }
 
 // stepsBehind reports the steps that a for_each would need through local values.
-func (p *Program) stepsBehind(refs []ref, b *stepBlock) hcl.Diagnostics {
+func (p *Program) stepsBehind(refs []ref) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, r := range refs {
 		if r.kind != localRef {

@@ -51,7 +51,7 @@ func (p *Program) load(o Options) hcl.Diagnostics {
 	p.functions = functions(o, p.Dir)
 	all, diags := p.declare()
 	diags = append(diags, p.loadVariables(all.variables, o)...)
-	p.resolveLocals() // for the references of for_each; what it finds is reported by the second call
+	_ = p.resolveLocals() // for the references of for_each; what it finds is reported by the second call
 	diags = append(diags, p.expand()...)
 	diags = append(diags, p.resolveLocals()...)
 	p.fixLocals()

@@ -40,7 +40,7 @@ type keyRef struct {
 // collect lists the references in an expression, except to the variables of for expressions.
 func collect(e hclsyntax.Expression) []found {
 	c := &collector{keys: map[*hclsyntax.ScopeTraversalExpr]hclsyntax.Expression{}}
-	hclsyntax.Walk(e, c) // Enter and Exit return no diagnostics
+	_ = hclsyntax.Walk(e, c) // Enter and Exit return no diagnostics
 	return c.found
 }
 

@@ -23,7 +23,7 @@ func (r *rule) eval(s *scope) (cty.Value, string, hcl.Diagnostics) {
 	ctx := s.context(r.refs)
 	v, diags := r.condition.Value(ctx)
 	if diags.HasErrors() {
-		return unknown, "", s.explain(diags, ctx)
+		return unknown, "", s.explain(diags)
 	}
 	if addr, ok := skippedIn(v); ok {
 		return unknown, "", hcl.Diagnostics{s.skippedError(r.condition.Range(), addr)}
@@ -39,7 +39,7 @@ func (r *rule) eval(s *scope) (cty.Value, string, hcl.Diagnostics) {
 	}
 	m, diags := r.message.Value(ctx)
 	if diags.HasErrors() {
-		return unknown, "", s.explain(diags, ctx)
+		return unknown, "", s.explain(diags)
 	}
 	m, _ = m.UnmarkDeep()
 	message, err := convert.Convert(m, cty.String)

@@ -86,7 +86,7 @@ func (s *scope) context(refs []ref) *hcl.EvalContext {
 		values["local"] = cty.ObjectVal(locals)
 	}
 	for root, names := range bad {
-		s.addBad(root, names, values, locals, steps)
+		s.addBad(root, names, values, steps)
 	}
 	for t, names := range steps {
 		values[t] = cty.ObjectVal(names)
@@ -95,7 +95,7 @@ func (s *scope) context(refs []ref) *hcl.EvalContext {
 }
 
 // addBad gives an unknown value to references that have been reported already.
-func (s *scope) addBad(root string, names []string, values, locals map[string]cty.Value, steps map[string]map[string]cty.Value) {
+func (s *scope) addBad(root string, names []string, values map[string]cty.Value, steps map[string]map[string]cty.Value) {
 	for _, name := range names {
 		switch {
 		case root == "var" || root == "local":
@@ -186,7 +186,7 @@ func (s *scope) local(name string) (cty.Value, hcl.Diagnostics) {
 	ctx := outside.context(l.refs)
 	v, diags := l.expr.Value(ctx)
 	if diags.HasErrors() {
-		v, diags = cty.DynamicVal, outside.explain(diags, ctx)
+		v, diags = cty.DynamicVal, outside.explain(diags)
 	}
 	s.locals[name] = localResult{v, diags}
 	return v, diags

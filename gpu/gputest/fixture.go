@@ -162,9 +162,9 @@ func (f *fixture) host(name string, values []float64) *result {
 // near says that the values may cancel to much less than scale, the size of their terms.
 func (r *result) near(scale float64) { r.scale = scale }
 
-// always says that the result is computed in the type t in every variant.
-func (r *result) always(t gpu.DType) *result {
-	r.dtype = t
+// alwaysF32 says that the result is computed in float32 in every variant.
+func (r *result) alwaysF32() *result {
+	r.dtype = gpu.F32
 	return r
 }
 

@@ -48,7 +48,7 @@ func (f *fixture) rmsNorm(N, D int, mode string, size float32) {
 	out, rstd := f.out(N, D), f.kept(N, 1)
 	f.RMSNorm(out, rstd, x, weight, 1e-5)
 	f.result("out", out)
-	f.result("rstd", rstd).always(gpu.F32)
+	f.result("rstd", rstd).alwaysF32()
 
 	dx, add := f.withAdd(mode, N, D)
 	dWeight := f.grad(1, D)

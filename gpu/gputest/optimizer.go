@@ -50,10 +50,10 @@ func (f *fixture) adamW(steps int, h gpu.AdamWStep) {
 	}
 	for i, t := range tensors {
 		f.result(fmt.Sprintf("weight %d", i), t.Weight)
-		f.result(fmt.Sprintf("m %d", i), t.M).always(gpu.F32).near(0.1 * h.GradScale) // gradients of both signs cancel
-		f.result(fmt.Sprintf("v %d", i), t.V).always(gpu.F32)
+		f.result(fmt.Sprintf("m %d", i), t.M).alwaysF32().near(0.1 * h.GradScale) // gradients of both signs cancel
+		f.result(fmt.Sprintf("v %d", i), t.V).alwaysF32()
 		if !t.Master.IsZero() {
-			f.result(fmt.Sprintf("master %d", i), t.Master).always(gpu.F32)
+			f.result(fmt.Sprintf("master %d", i), t.Master).alwaysF32()
 		}
 	}
 }
@@ -70,7 +70,7 @@ func sumSquaresTrials() []trial {
 			if err != nil {
 				f.t.Fatal(err)
 			}
-			f.host("sum", []float64{sum}).always(gpu.F32)
+			f.host("sum", []float64{sum}).alwaysF32()
 		}})
 	}
 	return all

@@ -157,7 +157,7 @@ func (j *Journal) Runs(limit int) ([]Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err has what went wrong
 	var runs []Run
 	for rows.Next() {
 		var r Run
@@ -188,7 +188,7 @@ func scanSteps(rows *sql.Rows, err error) ([]StepRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err has what went wrong
 	var records []StepRecord
 	for rows.Next() {
 		var r StepRecord

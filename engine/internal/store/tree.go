@@ -137,7 +137,7 @@ func (s *Store) Path(digest string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(tmp) // renamed away unless something failed
+	defer func() { _ = os.RemoveAll(tmp) }() // renamed away unless something failed
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return "", err
 	}

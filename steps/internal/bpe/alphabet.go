@@ -4,17 +4,12 @@ import "unicode/utf8"
 
 // The vocabulary of tokenizer.json is written in printable characters: each byte has one. Printable bytes of Latin-1 are
 // themselves, the others are U+0100 and up in order (bytes_to_unicode of GPT-2).
-var (
-	byteRune [256]rune
+//
+// byteOrder lists the bytes in the order of their characters, which is the order of their ids when we train.
+var byteRune, runeByte, byteOrder = alphabet()
+
+func alphabet() (byteRune [256]rune, runeByte map[rune]byte, byteOrder [256]byte) {
 	runeByte = map[rune]byte{}
-
-	// byteOrder lists the bytes in the order of their characters, which is the order of their ids when we train.
-	byteOrder [256]byte
-)
-
-var _ = fillAlphabet()
-
-func fillAlphabet() struct{} {
 	printable := func(b int) bool { return '!' <= b && b <= '~' || 0xa1 <= b && b <= 0xac || 0xae <= b }
 	n := 0
 	for b := range 256 {
@@ -36,7 +31,7 @@ func fillAlphabet() struct{} {
 	for b, r := range byteRune {
 		runeByte[r] = byte(b)
 	}
-	return struct{}{}
+	return byteRune, runeByte, byteOrder
 }
 
 // encodeName writes bytes in the characters of the vocabulary.

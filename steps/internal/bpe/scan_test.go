@@ -37,7 +37,7 @@ func cut(r rule, s string) (pieces []string) {
 // long s, which regexp2 does not fold to s as the library does (a fixture has it).
 func alike(s string) string {
 	return strings.Map(func(r rune) rune {
-		k := class(other)
+		k := other
 		switch {
 		case unicode.IsLetter(r):
 			k = letter
