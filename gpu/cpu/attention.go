@@ -117,7 +117,8 @@ func (a attendPhase) tile(i, w int) {
 			d.kernels.ColumnScale(o, fade)
 			init = o
 		}
-		a.addValues(o, init, at, s, key, n, scores)
+		values := packedRows{a.packedV[at:], a.size, s.end - s.start}
+		d.column(values, key-s.start, n, scores, o, nr, init, nr)
 	}
 
 	for c := range s.to - s.from {
@@ -133,38 +134,26 @@ func (a attendPhase) tile(i, w int) {
 // score computes the scores of n keys from key on, and masks those that come after their query.
 func (a *attention) score(scores []float32, at int, s span, key, n int, q []float32) []float32 {
 	k := a.device.kernels
-	for i := 0; i < n; i += k.MR {
-		// A panel may go on beyond s.to, where it holds keys that no query here may see.
-		row := key - s.start + i
-		mr := min(k.MR, s.end-s.start-row)
-		k.Gemm[mr](a.size, a.packedK[at+row*a.size:], q, scores[i*k.NR:], k.NR, nil, 0)
-	}
+	// The last panel may go on beyond s.to, where it holds keys that no query here may see.
+	m := min(roundUp(n, k.MR), s.end-key)
+	keys := packedRows{a.packedK[at+(key-s.start)*a.size:], m, a.size}
+	a.device.column(keys, 0, a.size, q, scores, k.NR, nil, 0)
 	maskAfter(scores, k.NR, key, n, s.from)
 	return scores[:n*k.NR]
 }
 
+// never is scores of keys that must not be seen, for any NR.
+var never = func() (x [cacheLine]float32) {
+	for i := range x {
+		x[i] = float32(math.Inf(-1))
+	}
+	return x
+}()
+
 // maskAfter sets the scores of keys [key, key+n) that come after their query to −∞. The first column is query from.
 func maskAfter(scores []float32, nr, key, n, from int) {
-	never := float32(math.Inf(-1))
 	for j := max(key, from+1); j < key+n; j++ {
-		row := scores[(j-key)*nr:][:min(nr, j-from)]
-		for c := range row {
-			row[c] = never
-		}
-	}
-}
-
-// addValues sets o = init + Vᵀ·p for n keys from key on.
-func (a *attention) addValues(o, init []float32, at int, s span, key, n int, p []float32) {
-	k := a.device.kernels
-	for e := 0; e < a.size; e += k.MR {
-		mr := min(k.MR, a.size-e)
-		from := init
-		if init != nil {
-			from = init[e*k.NR:]
-		}
-		v := a.packedV[at+e*(s.end-s.start)+(key-s.start)*mr:]
-		k.Gemm[mr](n, v, p, o[e*k.NR:], k.NR, from, k.NR)
+		copy(scores[(j-key)*nr:][:min(nr, j-from)], never[:])
 	}
 }
 

@@ -156,11 +156,9 @@ func (a attendBackwardPhase) scores(x *attentionScratch, keys, queries span, h, 
 			x.lse[c], x.delta[c] = a.lse[(first+c)*a.heads+h], a.delta[(first+c)*a.heads+h]
 		}
 	}
-	for i := 0; i < n; i += k.MR {
-		mr := min(k.MR, keys.to-keys.from-i)
-		k.Gemm[mr](a.size, x.keys[i*a.size:], x.q, x.s[i*k.NR:], k.NR, nil, 0)
-		k.Gemm[mr](a.size, x.values[i*a.size:], x.dout, x.ds[i*k.NR:], k.NR, nil, 0)
-	}
+	m := min(roundUp(n, k.MR), keys.to-keys.from)
+	d.column(packedRows{x.keys, m, a.size}, 0, a.size, x.q, x.s, k.NR, nil, 0)
+	d.column(packedRows{x.values, m, a.size}, 0, a.size, x.dout, x.ds, k.NR, nil, 0)
 	maskAfter(x.s, k.NR, keys.from, n, first)
 	k.ScoreBackward(x.s[:n*k.NR], x.ds[:n*k.NR], a.scale, x.lse, x.delta)
 	for i := 0; i < n; i += k.NR {
@@ -168,25 +166,18 @@ func (a attendBackwardPhase) scores(x *attentionScratch, keys, queries span, h, 
 		k.Transpose(x.pT[to:], k.NR, x.s[i*k.NR:], k.NR, min(k.NR, n-i), cols)
 		k.Transpose(x.dsT[to:], k.NR, x.ds[i*k.NR:], k.NR, min(k.NR, n-i), cols)
 	}
-	for e := 0; e < a.size; e += k.MR {
-		k.Gemm[min(k.MR, a.size-e)](n, x.keysT[e*(keys.to-keys.from):], x.ds, x.dqT[e*k.NR:], k.NR, nil, 0)
-	}
+	d.column(packedRows{x.keysT, a.size, keys.to - keys.from}, 0, n, x.ds, x.dqT, k.NR, nil, 0)
 	a.store(x, a.dq[at:], width, x.dqT, k.NR, cols)
 }
 
 // addTransposed adds xᵀ·s to NR columns of out [E][gradBlock], where x is a packed E×n operand of queries, of which
 // those from number from on count, and s is a block of these queries. It sets out if first.
 func (a attendBackwardPhase) addTransposed(out, x []float32, n, from int, s []float32, first bool) {
-	k := a.device.kernels
-	for e := 0; e < a.size; e += k.MR {
-		mr := min(k.MR, a.size-e)
-		c := out[e*gradBlock:]
-		init := c
-		if first {
-			init = nil
-		}
-		k.Gemm[mr](n-from, x[e*n+from*mr:], s, c, gradBlock, init, gradBlock)
+	init := out
+	if first {
+		init = nil
 	}
+	a.device.column(packedRows{x, a.size, n}, from, n-from, s, out, gradBlock, init, gradBlock)
 }
 
 // store writes gradients [E][ld], of which n columns count, to n rows of dst; it adds them after the first round.

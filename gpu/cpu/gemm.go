@@ -97,46 +97,66 @@ func (g tilePhase) tile(i, w int) {
 // multiply sets columns [col, col+n) of c = init + a·b, where a is m rows of the operand from row on and from depth k0,
 // b is packed and c has m rows. col is a multiple of NR. init may be nil or c.
 func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row, m, k0 int, b panels, col, n int) {
-	mr, nr := d.kernels.MR, d.kernels.NR
+	nr := d.kernels.NR
 	steps := ceilDiv(b.k, kDepth)
 	depth := ceilDiv(ceilDiv(b.k, steps), 8) * 8
 	for k := 0; k < b.k; k += depth {
 		kc := min(depth, b.k-k)
-		packed := grow(&w.a, m*kc)
-		d.packA(packed, a, row, m, k0+k, kc)
+		packed := packedRows{grow(&w.a, m*kc), m, kc}
+		d.packA(packed.data, a, row, m, k0+k, kc)
 		for j := col; j < col+n; j += nr {
 			bp := b.panel(j/nr, nr)[k*nr:]
-			for i := 0; i < m; i += mr {
-				d.microTile(w, min(mr, m-i), kc, packed[i*kc:], bp, c, init, i*ldc+j, ldc, min(nr, b.n-j))
+			from := init
+			if init != nil {
+				from = init[j:]
 			}
+			if j+nr <= b.n {
+				d.column(packed, 0, kc, bp, c[j:], ldc, from, ldc)
+				continue
+			}
+			edge := grow(&w.edge, m*nr)
+			d.column(packed, 0, kc, bp, edge, nr, nil, 0)
+			storeEdge(c[j:], from, ldc, edge, nr, m, b.n-j)
 		}
 		init = c
 	}
 }
 
-// microTile runs the micro-kernel on the tile at offset at of c and init; a tile that overhangs C on the right goes
-// through a buffer.
-func (d *device) microTile(w *worker, mr, kc int, a, b, c, init []float32, at, ldc, cols int) {
-	nr := d.kernels.NR
-	if cols == nr {
-		if init != nil {
-			init = init[at:]
-		}
-		d.kernels.Gemm[mr](kc, a, b, c[at:], ldc, init, ldc)
-		return
-	}
-	edge := grow(&w.edge, mr*nr)
-	d.kernels.Gemm[mr](kc, a, b, edge, nr, nil, 0)
-	for i := range mr {
-		out := c[at+i*ldc:][:cols]
+// storeEdge sets m rows of c, of which only cols columns exist, to init + edge.
+func storeEdge(c, init []float32, ldc int, edge []float32, nr, m, cols int) {
+	for i := range m {
+		out := c[i*ldc:][:cols]
 		if init == nil {
 			copy(out, edge[i*nr:])
 			continue
 		}
-		from := init[at+i*ldc:][:cols]
+		from := init[i*ldc:][:cols]
 		for j, x := range edge[i*nr:][:cols] {
 			out[j] = from[j] + x
 		}
+	}
+}
+
+// packedRows is an operand A of m rows and some depth, packed: panels [depth][MR], and one of [depth][left].
+type packedRows struct {
+	data     []float32
+	m, depth int
+}
+
+// column sets a column of tiles c = init + a·b, of as many rows as a and NR columns. Of the depth of a it takes kc from
+// from on; b is a panel [kc][NR].
+func (d *device) column(a packedRows, from, kc int, b, c []float32, ldc int, init []float32, ldi int) {
+	k := d.kernels
+	n := a.m / k.MR
+	if n > 0 {
+		k.Gemm[k.MR](kc, n, a.depth*k.MR, a.data[from*k.MR:], b, c, ldc, init, ldi)
+	}
+	if left := a.m - n*k.MR; left > 0 {
+		row := n * k.MR
+		if init != nil {
+			init = init[row*ldi:]
+		}
+		k.Gemm[left](kc, 1, 0, a.data[row*a.depth+from*left:], b, c[row*ldc:], ldc, init, ldi)
 	}
 }
 

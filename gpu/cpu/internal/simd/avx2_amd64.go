@@ -30,22 +30,22 @@ var assemblyAVX2 = assembly{
 }
 
 //go:noescape
-func gemm1AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm1AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm2AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm2AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm3AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm3AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm4AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm4AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm5AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm5AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm6AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm6AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
 func transposeAVX2(dst []float32, ldd int, src []float32, lds, rows, cols int)

@@ -30,46 +30,46 @@ var assemblyAVX512 = assembly{
 }
 
 //go:noescape
-func gemm1AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm1AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm2AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm2AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm3AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm3AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm4AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm4AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm5AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm5AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm6AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm6AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm7AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm7AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm8AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm8AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm9AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm9AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm10AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm10AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm11AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm11AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm12AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm12AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm13AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm13AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
-func gemm14AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+func gemm14AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
 func transposeTailAVX512(dst []float32, ldd int, src []float32, lds, rows, cols int)

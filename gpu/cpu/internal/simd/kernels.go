@@ -23,8 +23,9 @@ type Kernels struct {
 	// MR and NR are the most rows and the exact number of columns that Gemm computes at once.
 	MR, NR int
 
-	// Gemm[mr] computes one register tile c = init + a·b of mr ≤ MR rows and NR columns. a is a packed panel [kc][mr], b a
-	// packed panel [kc][NR], with kc ≥ 1; rows of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
+	// Gemm[mr] computes n register tiles c = init + a·b, one below the other, each of mr ≤ MR rows and NR columns. a is n
+	// packed panels [kc][mr] that begin step elements apart, b a packed panel [kc][NR], with kc ≥ 1; rows of c and init
+	// are ldc and ldi elements apart. A nil init counts as zero; it may be c.
 	Gemm []GemmFunc
 	// Probe does n rounds of multiplications and additions within registers, the most that this set can ask of the
 	// machine, and returns how many operations these were.
@@ -78,8 +79,8 @@ type Kernels struct {
 	ScoreBackward func(s, dp []float32, scale float32, lse, delta []float32)
 }
 
-// A GemmFunc computes a register tile of a fixed number of rows.
-type GemmFunc = func(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
+// A GemmFunc computes register tiles of a fixed number of rows.
+type GemmFunc = func(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
 
 // AdamW holds what is the same for every element of an AdamW step.
 type AdamW struct {

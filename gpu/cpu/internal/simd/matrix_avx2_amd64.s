@@ -20,17 +20,24 @@ DATA tailAVX2<>+56(SB)/4, $0
 DATA tailAVX2<>+60(SB)/4, $0
 GLOBL tailAVX2<>(SB), RODATA|NOPTR, $64
 
-// func gemm1AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm1AVX2(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm1AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm1AVX2(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ DX, R9
@@ -40,8 +47,8 @@ TEXT ·gemm1AVX2(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -65,12 +72,12 @@ l1:
 	ADDQ $16, AX
 	ADDQ $256, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -79,31 +86,42 @@ l3:
 	ADDQ $4, AX
 	ADDQ $64, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm2AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm2AVX2(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm2AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm2AVX2(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -118,8 +136,8 @@ TEXT ·gemm2AVX2(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -155,12 +173,12 @@ l1:
 	ADDQ $32, AX
 	ADDQ $256, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -172,37 +190,48 @@ l3:
 	ADDQ $8, AX
 	ADDQ $64, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
 	VADDPS (DI), Y2, Y2
 	VADDPS 32(DI), Y3, Y3
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm3AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm3AVX2(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm3AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm3AVX2(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -222,8 +251,8 @@ TEXT ·gemm3AVX2(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -271,12 +300,12 @@ l1:
 	ADDQ $48, AX
 	ADDQ $256, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -291,10 +320,10 @@ l3:
 	ADDQ $12, AX
 	ADDQ $64, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -304,7 +333,7 @@ l4:
 	VADDPS (DI), Y4, Y4
 	VADDPS 32(DI), Y5, Y5
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -314,20 +343,31 @@ l5:
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y5, 32(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm4AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm4AVX2(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm4AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm4AVX2(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -352,8 +392,8 @@ TEXT ·gemm4AVX2(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -413,12 +453,12 @@ l1:
 	ADDQ $64, AX
 	ADDQ $256, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -436,10 +476,10 @@ l3:
 	ADDQ $16, AX
 	ADDQ $64, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -452,7 +492,7 @@ l4:
 	VADDPS (DI), Y6, Y6
 	VADDPS 32(DI), Y7, Y7
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -465,20 +505,31 @@ l5:
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm5AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm5AVX2(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm5AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm5AVX2(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -508,8 +559,8 @@ TEXT ·gemm5AVX2(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -581,12 +632,12 @@ l1:
 	ADDQ $80, AX
 	ADDQ $256, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -607,10 +658,10 @@ l3:
 	ADDQ $20, AX
 	ADDQ $64, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -626,7 +677,7 @@ l4:
 	VADDPS (DI), Y8, Y8
 	VADDPS 32(DI), Y9, Y9
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -642,20 +693,31 @@ l5:
 	VMOVUPS Y8, (DX)
 	VMOVUPS Y9, 32(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm6AVX2(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm6AVX2(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm6AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm6AVX2(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -690,8 +752,8 @@ TEXT ·gemm6AVX2(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -775,12 +837,12 @@ l1:
 	ADDQ $96, AX
 	ADDQ $256, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -804,10 +866,10 @@ l3:
 	ADDQ $24, AX
 	ADDQ $64, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -826,7 +888,7 @@ l4:
 	VADDPS (DI), Y10, Y10
 	VADDPS 32(DI), Y11, Y11
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -845,6 +907,10 @@ l5:
 	VMOVUPS Y10, (DX)
 	VMOVUPS Y11, 32(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 

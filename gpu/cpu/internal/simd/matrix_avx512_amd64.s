@@ -2,17 +2,24 @@
 
 #include "textflag.h"
 
-// func gemm1AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm1AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm1AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm1AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	MOVQ DX, R9
@@ -22,8 +29,8 @@ TEXT ·gemm1AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -47,12 +54,12 @@ l1:
 	ADDQ $16, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -61,31 +68,42 @@ l3:
 	ADDQ $4, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm2AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm2AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm2AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm2AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -100,8 +118,8 @@ TEXT ·gemm2AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -137,12 +155,12 @@ l1:
 	ADDQ $32, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -154,37 +172,48 @@ l3:
 	ADDQ $8, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
 	VADDPS (DI), Z2, Z2
 	VADDPS 64(DI), Z3, Z3
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
 	VMOVUPS Z2, (DX)
 	VMOVUPS Z3, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm3AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm3AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm3AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm3AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -204,8 +233,8 @@ TEXT ·gemm3AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -253,12 +282,12 @@ l1:
 	ADDQ $48, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -273,10 +302,10 @@ l3:
 	ADDQ $12, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -286,7 +315,7 @@ l4:
 	VADDPS (DI), Z4, Z4
 	VADDPS 64(DI), Z5, Z5
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -296,20 +325,31 @@ l5:
 	VMOVUPS Z4, (DX)
 	VMOVUPS Z5, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm4AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm4AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm4AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm4AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -334,8 +374,8 @@ TEXT ·gemm4AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -395,12 +435,12 @@ l1:
 	ADDQ $64, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -418,10 +458,10 @@ l3:
 	ADDQ $16, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -434,7 +474,7 @@ l4:
 	VADDPS (DI), Z6, Z6
 	VADDPS 64(DI), Z7, Z7
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -447,20 +487,31 @@ l5:
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm5AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm5AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm5AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm5AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -490,8 +541,8 @@ TEXT ·gemm5AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -563,12 +614,12 @@ l1:
 	ADDQ $80, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -589,10 +640,10 @@ l3:
 	ADDQ $20, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -608,7 +659,7 @@ l4:
 	VADDPS (DI), Z8, Z8
 	VADDPS 64(DI), Z9, Z9
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -624,20 +675,31 @@ l5:
 	VMOVUPS Z8, (DX)
 	VMOVUPS Z9, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm6AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm6AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm6AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm6AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -672,8 +734,8 @@ TEXT ·gemm6AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -757,12 +819,12 @@ l1:
 	ADDQ $96, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -786,10 +848,10 @@ l3:
 	ADDQ $24, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -808,7 +870,7 @@ l4:
 	VADDPS (DI), Z10, Z10
 	VADDPS 64(DI), Z11, Z11
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -827,20 +889,31 @@ l5:
 	VMOVUPS Z10, (DX)
 	VMOVUPS Z11, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm7AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm7AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm7AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm7AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -880,8 +953,8 @@ TEXT ·gemm7AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -977,12 +1050,12 @@ l1:
 	ADDQ $112, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -1009,10 +1082,10 @@ l3:
 	ADDQ $28, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -1034,7 +1107,7 @@ l4:
 	VADDPS (DI), Z12, Z12
 	VADDPS 64(DI), Z13, Z13
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -1056,20 +1129,31 @@ l5:
 	VMOVUPS Z12, (DX)
 	VMOVUPS Z13, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm8AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm8AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm8AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm8AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1114,8 +1198,8 @@ TEXT ·gemm8AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -1223,12 +1307,12 @@ l1:
 	ADDQ $128, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -1258,10 +1342,10 @@ l3:
 	ADDQ $32, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -1286,7 +1370,7 @@ l4:
 	VADDPS (DI), Z14, Z14
 	VADDPS 64(DI), Z15, Z15
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -1311,20 +1395,31 @@ l5:
 	VMOVUPS Z14, (DX)
 	VMOVUPS Z15, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm9AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm9AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm9AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm9AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1374,8 +1469,8 @@ TEXT ·gemm9AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -1495,12 +1590,12 @@ l1:
 	ADDQ $144, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -1533,10 +1628,10 @@ l3:
 	ADDQ $36, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -1564,7 +1659,7 @@ l4:
 	VADDPS (DI), Z16, Z16
 	VADDPS 64(DI), Z17, Z17
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -1592,20 +1687,31 @@ l5:
 	VMOVUPS Z16, (DX)
 	VMOVUPS Z17, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm10AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm10AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm10AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm10AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1660,8 +1766,8 @@ TEXT ·gemm10AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -1793,12 +1899,12 @@ l1:
 	ADDQ $160, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -1834,10 +1940,10 @@ l3:
 	ADDQ $40, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -1868,7 +1974,7 @@ l4:
 	VADDPS (DI), Z18, Z18
 	VADDPS 64(DI), Z19, Z19
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -1899,20 +2005,31 @@ l5:
 	VMOVUPS Z18, (DX)
 	VMOVUPS Z19, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm11AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm11AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm11AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm11AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -1972,8 +2089,8 @@ TEXT ·gemm11AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -2117,12 +2234,12 @@ l1:
 	ADDQ $176, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -2161,10 +2278,10 @@ l3:
 	ADDQ $44, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -2198,7 +2315,7 @@ l4:
 	VADDPS (DI), Z20, Z20
 	VADDPS 64(DI), Z21, Z21
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -2232,20 +2349,31 @@ l5:
 	VMOVUPS Z20, (DX)
 	VMOVUPS Z21, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm12AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm12AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm12AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm12AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2310,8 +2438,8 @@ TEXT ·gemm12AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -2467,12 +2595,12 @@ l1:
 	ADDQ $192, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -2514,10 +2642,10 @@ l3:
 	ADDQ $48, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -2554,7 +2682,7 @@ l4:
 	VADDPS (DI), Z22, Z22
 	VADDPS 64(DI), Z23, Z23
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -2591,20 +2719,31 @@ l5:
 	VMOVUPS Z22, (DX)
 	VMOVUPS Z23, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm13AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm13AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm13AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm13AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -2674,8 +2813,8 @@ TEXT ·gemm13AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -2843,12 +2982,12 @@ l1:
 	ADDQ $208, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -2893,10 +3032,10 @@ l3:
 	ADDQ $52, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -2936,7 +3075,7 @@ l4:
 	VADDPS (DI), Z24, Z24
 	VADDPS 64(DI), Z25, Z25
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -2976,20 +3115,31 @@ l5:
 	VMOVUPS Z24, (DX)
 	VMOVUPS Z25, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 
-// func gemm14AVX512(kc int, a, b, c []float32, ldc int, init []float32, ldi int)
-TEXT ·gemm14AVX512(SB), NOSPLIT, $0-120
-	MOVQ kc+0(FP), CX
-	MOVQ a_base+8(FP), AX
-	MOVQ b_base+32(FP), BX
-	MOVQ c_base+56(FP), DX
-	MOVQ ldc+80(FP), SI
+// func gemm14AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+TEXT ·gemm14AVX512(SB), NOSPLIT, $0-136
+	MOVQ a_base+24(FP), R10
+	MOVQ step+16(FP), R11
+	SHLQ $2, R11
+	MOVQ n+8(FP), R12
+	MOVQ c_base+72(FP), DX
+	MOVQ ldc+96(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+88(FP), DI
-	MOVQ ldi+112(FP), R8
+	MOVQ init_base+104(FP), DI
+	MOVQ ldi+128(FP), R8
 	SHLQ $2, R8
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ kc+0(FP), CX
+	MOVQ R10, AX
+	MOVQ b_base+48(FP), BX
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -3064,8 +3214,8 @@ TEXT ·gemm14AVX512(SB), NOSPLIT, $0-120
 	MOVQ CX, R9
 	SHRQ $2, R9
 	TESTQ R9, R9
-	JZ l2
-l1:
+	JZ l4
+l3:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -3245,12 +3395,12 @@ l1:
 	ADDQ $224, AX
 	ADDQ $512, BX
 	DECQ R9
-	JNZ l1
-l2:
+	JNZ l3
+l4:
 	ANDQ $3, CX
 	TESTQ CX, CX
-	JZ l4
-l3:
+	JZ l6
+l5:
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -3298,10 +3448,10 @@ l3:
 	ADDQ $56, AX
 	ADDQ $128, BX
 	DECQ CX
-	JNZ l3
-l4:
+	JNZ l5
+l6:
 	TESTQ DI, DI
-	JZ l5
+	JZ l7
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -3344,7 +3494,7 @@ l4:
 	VADDPS (DI), Z26, Z26
 	VADDPS 64(DI), Z27, Z27
 	ADDQ R8, DI
-l5:
+l7:
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -3387,6 +3537,10 @@ l5:
 	VMOVUPS Z26, (DX)
 	VMOVUPS Z27, 64(DX)
 	ADDQ SI, DX
+	ADDQ R11, R10
+	DECQ R12
+	JNZ l1
+l2:
 	VZEROUPPER 
 	RET
 

@@ -6,14 +6,20 @@ const portableMR, portableNR = 4, 8
 func portableGemm() []GemmFunc {
 	table := make([]GemmFunc, portableMR+1)
 	for mr := 1; mr <= portableMR; mr++ {
-		table[mr] = func(kc int, a, b, c []float32, ldc int, init []float32, ldi int) {
-			gemmPortable(mr, kc, a, b, c, ldc, init, ldi)
+		table[mr] = func(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int) {
+			for i := range n {
+				from := init
+				if init != nil {
+					from = init[i*mr*ldi:]
+				}
+				gemmPortable(mr, kc, a[i*step:], b, c[i*mr*ldc:], ldc, from, ldi)
+			}
 		}
 	}
 	return table
 }
 
-// gemmPortable keeps a block of 2×4 of the tile in registers at a time, and 1×4 for an odd last row.
+// gemmPortable computes one tile. It keeps a block of 2×4 of the tile in registers at a time, and 1×4 for an odd last row.
 func gemmPortable(mr, kc int, a, b, c []float32, ldc int, init []float32, ldi int) {
 	var sum [2][4]float32
 	for i := 0; i < mr; i += 2 {

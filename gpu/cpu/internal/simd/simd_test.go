@@ -174,9 +174,10 @@ func TestGemm(t *testing.T) {
 }
 
 func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
-	ldc := k.NR + 5
-	size := (mr-1)*ldc + k.NR
-	all := guarded([]int{mr * kc, kc * k.NR, size, size})
+	const n = 3
+	ldc, step := k.NR+5, mr*kc+7
+	size := (n*mr-1)*ldc + k.NR
+	all := guarded([]int{(n-1)*step + mr*kc, kc * k.NR, size, size})
 	s := inner(all)
 	before := slices.Clone(s[2])
 	var init []float32
@@ -187,25 +188,21 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
 		init = s[2]
 	}
 	from := slices.Clone(init)
-	k.Gemm[mr](kc, s[0], s[1], s[2], ldc, init, ldc)
-	for i := range mr {
-		for j := range ldc {
-			if i*ldc+j >= size {
-				break
+	k.Gemm[mr](kc, n, step, s[0], s[1], s[2], ldc, init, ldc)
+	for at, got := range s[2] {
+		i, j := at/ldc, at%ldc
+		want := float64(before[at])
+		if j < k.NR {
+			want = 0
+			if from != nil {
+				want = float64(from[at])
 			}
-			want := float64(before[i*ldc+j])
-			if j < k.NR {
-				want = 0
-				if from != nil {
-					want = float64(from[i*ldc+j])
-				}
-				for x := range kc {
-					want += float64(s[0][x*mr+i]) * float64(s[1][x*k.NR+j])
-				}
+			for x := range kc {
+				want += float64(s[0][i/mr*step+x*mr+i%mr]) * float64(s[1][x*k.NR+j])
 			}
-			if got := float64(s[2][i*ldc+j]); math.Abs(got-want) > 2e-5*(1+math.Abs(want)) {
-				t.Fatalf("element %d, %d: %v, want %v", i, j, got, want)
-			}
+		}
+		if math.Abs(float64(got)-want) > 2e-5*(1+math.Abs(want)) {
+			t.Fatalf("element %d, %d: %v, want %v", i, j, got, want)
 		}
 	}
 	for _, x := range slices.Concat(all[2][:guard], all[2][guard+size:]) {

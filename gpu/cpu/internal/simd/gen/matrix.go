@@ -8,21 +8,34 @@ import (
 // emitGemm writes a micro-kernel for every number of rows. A tile is two registers wide; its sums stay in registers
 // 0 … 2·mr−1. A step of the depth loads one row of the panel of B and broadcasts mr elements of A.
 func emitGemm(f *file) {
+	const params = "kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int"
 	for mr := 1; mr <= f.mr; mr++ {
-		f.function(fmt.Sprintf("gemm%d", mr), "kc int, a, b, c []float32, ldc int, init []float32, ldi int", false,
-			func(f *function) { f.gemm(mr) })
+		f.function(fmt.Sprintf("gemm%d", mr), params, false, func(f *function) { f.gemm(mr) })
 	}
 }
 
 func (f *function) gemm(mr int) {
-	const unroll = 4
-	f.integer("kc", "CX")
-	f.pointer("a", "AX")
-	f.pointer("b", "BX")
+	f.pointer("a", "R10")
+	f.stride("step", "R11")
+	f.integer("n", "R12")
 	f.pointer("c", "DX")
 	f.stride("ldc", "SI")
 	f.pointer("init", "DI")
 	f.stride("ldi", "R8")
+	f.times("R12", func() {
+		f.gemmSums(mr)
+		f.gemmStore(mr)
+		f.op("ADDQ", "R11", "R10")
+	})
+	f.ret()
+}
+
+// gemmSums computes the sums of one tile.
+func (f *function) gemmSums(mr int) {
+	const unroll = 4
+	f.integer("kc", "CX")
+	f.op("MOVQ", "R10", "AX")
+	f.pointer("b", "BX")
 	for i := range 2 * mr {
 		f.clear(i)
 	}
@@ -32,7 +45,6 @@ func (f *function) gemm(mr int) {
 		f.op("PREFETCHT0", at("R9", 2*f.width()-4))
 		f.op("ADDQ", "SI", "R9")
 	}
-
 	f.op("MOVQ", "CX", "R9")
 	f.op("SHRQ", "$2", "R9")
 	f.times("R9", func() {
@@ -48,7 +60,10 @@ func (f *function) gemm(mr int) {
 		f.advance(mr*4, "AX")
 		f.advance(2*f.width(), "BX")
 	})
+}
 
+// gemmStore adds init, stores the tile and moves on to the one below.
+func (f *function) gemmStore(mr int) {
 	store := f.label()
 	f.op("TESTQ", "DI", "DI")
 	f.op("JZ", store)
@@ -63,7 +78,6 @@ func (f *function) gemm(mr int) {
 		f.op("VMOVUPS", f.v(2*i+1), at("DX", f.width()))
 		f.op("ADDQ", "SI", "DX")
 	}
-	f.ret()
 }
 
 // gemmStep is step k of the unrolled loop.
