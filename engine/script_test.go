@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"athanor/engine/internal/store"
 	"athanor/steps/catalog"
 )
 
@@ -37,7 +40,7 @@ func TestScripts(t *testing.T) {
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "edit": edit, "flip": flip, "waitfor": waitFor,
-			"start": startCommand, "signal": signalCommand, "finish": finishCommand, "tmpfs": tmpfs, "bytes": fillFile,
+			"start": startCommand, "signal": signalCommand, "finish": finishCommand, "tmpfs": tmpfs, "bytes": fillFile, "digests": digests,
 		},
 	})
 }
@@ -105,6 +108,24 @@ func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("nothing has come to match %s", args[0])
+}
+
+// digests STATE FILE: writes what every action in a store made, one line each: type, version, outputs.
+func digests(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := store.Open(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer s.Close()
+	actions, err := s.List()
+	ts.Check(err)
+	var out strings.Builder
+	for _, a := range actions {
+		fmt.Fprintf(&out, "%s %d", a.Type, a.Version)
+		for _, name := range slices.Sorted(maps.Keys(a.Outputs)) {
+			fmt.Fprintf(&out, " %s=%s", name, a.Outputs[name].Digest[:16])
+		}
+		fmt.Fprintln(&out)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(out.String()), 0o666))
 }
 
 type background struct {
