@@ -12,7 +12,8 @@ type phase interface {
 }
 
 // A pool runs phases on its workers, of which the caller of run is number 0. The others are goroutines that wait for
-// work a little while by spinning, as the next phase mostly follows within microseconds, and then asleep.
+// work a little while by spinning, as the next phase mostly follows within microseconds, and then asleep. Who wakes too
+// late to find a tile is not waited for.
 type pool struct {
 	helpers []helper
 
@@ -20,22 +21,22 @@ type pool struct {
 	work  phase
 	count int64
 	next  atomic.Int64 // the first tile that no worker has taken
-	busy  atomic.Int64 // helpers that are not done
 }
 
 // A helper is one goroutine of the pool.
 type helper struct {
 	state atomic.Int32
-	wake  chan struct{}
+	wake  chan struct{} // gets a token whenever state leaves asleep
 	_     [64]byte
 }
 
-// The states of a helper.
+// The states of a helper, and who may change them.
 const (
-	spinning int32 = iota
-	asleep
-	called
-	ended
+	spinning int32 = iota // the pool, or the helper when it falls asleep
+	asleep                // the pool
+	called                // the helper, or the pool when there is no more to do
+	working               // the helper
+	ended                 // nobody
 )
 
 // spins is how often a helper looks for work before it sleeps: some 20 µs.
@@ -52,24 +53,15 @@ func newPool(workers int) *pool {
 
 // run does all n tiles of work and returns when they are done.
 func (p *pool) run(n int, work phase) {
-	helpers := min(len(p.helpers), n-1)
-	if helpers <= 0 {
-		for i := range n {
-			work.tile(i, 0)
-		}
-		return
-	}
+	helpers := p.helpers[:max(0, min(len(p.helpers), n-1))]
 	p.work, p.count = work, int64(n)
 	p.next.Store(0)
-	p.busy.Store(int64(helpers))
 	for i := range helpers {
-		p.helpers[i].call(called)
+		helpers[i].become(called)
 	}
 	p.take(0)
-	for i := 0; p.busy.Load() > 0; i++ {
-		if i > 100 {
-			runtime.Gosched()
-		}
+	for i := range helpers {
+		helpers[i].finish()
 	}
 	p.work = nil
 }
@@ -87,39 +79,56 @@ func (p *pool) take(w int) {
 
 // help is the life of one helper.
 func (p *pool) help(h *helper, w int) {
-	for h.wait() != ended {
-		h.state.Store(spinning)
+	for h.wait() {
 		p.take(w)
-		p.busy.Add(-1)
+		h.state.Store(spinning)
 	}
 }
 
-// wait returns the state that the helper is called with.
-func (h *helper) wait() int32 {
-	for i := range spins {
-		if s := h.state.Load(); s != spinning {
-			return s
+// wait returns true when there is work, with the state working, and false when the pool is closed.
+func (h *helper) wait() bool {
+	for {
+		for i := range spins {
+			switch h.state.Load() {
+			case called:
+				if h.state.CompareAndSwap(called, working) {
+					return true
+				}
+			case ended:
+				return false
+			}
+			if i%64 == 63 {
+				runtime.Gosched()
+			}
 		}
-		if i%64 == 63 {
-			runtime.Gosched()
+		if h.state.CompareAndSwap(spinning, asleep) {
+			<-h.wake
 		}
 	}
-	if h.state.CompareAndSwap(spinning, asleep) {
-		<-h.wake
-	}
-	return h.state.Load()
 }
 
-// call hands the helper a new state, and wakes it if need be.
-func (h *helper) call(state int32) {
+// become gives the helper a new state, and wakes it if need be.
+func (h *helper) become(state int32) {
 	if h.state.Swap(state) == asleep {
 		h.wake <- struct{}{}
+	}
+}
+
+// finish returns when the helper has no tile, and calls off one that has not begun.
+func (h *helper) finish() {
+	if h.state.CompareAndSwap(called, spinning) {
+		return
+	}
+	for i := 0; h.state.Load() == working; i++ {
+		if i > 100 {
+			runtime.Gosched()
+		}
 	}
 }
 
 // close ends all helpers, which must have no work.
 func (p *pool) close() {
 	for i := range p.helpers {
-		p.helpers[i].call(ended)
+		p.helpers[i].become(ended)
 	}
 }
