@@ -166,10 +166,11 @@ func (p *Predictor) makeMaterial(s *Step, config cty.Value) (hcl.Diagnostics, er
 	}
 	digests, err := p.state.Store.Digests(files)
 	if err != nil {
-		if why := (*fs.PathError)(nil); !errors.As(err, &why) || errors.Is(err, syscall.ENOSPC) {
+		file := (*fs.PathError)(nil)
+		if !errors.As(err, &file) || errors.Is(err, syscall.ENOSPC) {
 			return diags, err
 		}
-		return append(diags, dsl.Error(s.Program.Range, "Unreadable file",
+		return append(diags, dsl.Error(p.namedBy(s, config, file.Path), "Unreadable file",
 			fmt.Sprintf("A file that %s reads cannot be read: %v.", s.Name(), err))), nil
 	}
 	s.Material.Files = make([]File, len(files))
