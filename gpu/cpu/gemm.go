@@ -102,8 +102,7 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 	depth := ceilDiv(ceilDiv(b.k, steps), 8) * 8
 	for k := 0; k < b.k; k += depth {
 		kc := min(depth, b.k-k)
-		packed := packedRows{grow(&w.a, m*kc), m, kc}
-		d.packA(packed.data, a, row, m, k0+k, kc)
+		block := d.rowBlock(w, a, row, m, k0+k, kc)
 		for j := col; j < col+n; j += nr {
 			bp := b.panel(j/nr, nr)[k*nr:]
 			from := init
@@ -111,15 +110,51 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 				from = init[j:]
 			}
 			if j+nr <= b.n {
-				d.column(packed, 0, kc, bp, c[j:], ldc, from, ldc)
+				d.blockColumn(block, kc, bp, c[j:], ldc, from, ldc)
 				continue
 			}
 			edge := grow(&w.edge, m*nr)
-			d.column(packed, 0, kc, bp, edge, nr, nil, 0)
+			d.blockColumn(block, kc, bp, edge, nr, nil, 0)
 			storeEdge(c[j:], from, ldc, edge, nr, m, b.n-j)
 		}
 		init = c
 	}
+}
+
+// A rowBlock is a block of an operand A: rows that are read where they lie, then rows that are packed.
+type rowBlock struct {
+	inPlace []float32
+	ld      int
+	rows    int // in place, a multiple of MR
+	packed  packedRows
+}
+
+// rowBlock readies m rows of a from row on, from depth k0 to k0+kc. Rows can stay where they are unless they are a
+// multiple of 2 KiB apart: then those of a panel would drive one another from the first-level cache.
+func (d *device) rowBlock(w *worker, a operand, row, m, k0, kc int) rowBlock {
+	var block rowBlock
+	if !a.transposed && a.ld%512 != 0 {
+		block = rowBlock{inPlace: a.data[row*a.ld+k0:], ld: a.ld, rows: m / d.kernels.MR * d.kernels.MR}
+	}
+	left := m - block.rows
+	block.packed = packedRows{grow(&w.a, left*kc), left, kc}
+	d.packA(block.packed.data, a, row+block.rows, left, k0, kc)
+	return block
+}
+
+// blockColumn is column for a rowBlock.
+func (d *device) blockColumn(a rowBlock, kc int, b, c []float32, ldc int, init []float32, ldi int) {
+	if a.rows > 0 {
+		d.kernels.RowsGemm(kc, a.rows/d.kernels.MR, a.inPlace, a.ld, b, c, ldc, init, ldi)
+		if a.packed.m == 0 {
+			return
+		}
+		c = c[a.rows*ldc:]
+		if init != nil {
+			init = init[a.rows*ldi:]
+		}
+	}
+	d.column(a.packed, 0, kc, b, c, ldc, init, ldi)
 }
 
 // storeEdge sets m rows of c, of which only cols columns exist, to init + edge.

@@ -3,7 +3,8 @@ package simd
 // assembly is the generated functions of one instruction set. Unlike those of Kernels they ask for slices of whole
 // registers, and leave what remains to the caller.
 type assembly struct {
-	gemm            []GemmFunc                                                       // by the number of rows
+	gemm            []GemmFunc // by the number of rows
+	rowsGemm        func(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
 	transpose       func(dst []float32, ldd int, src []float32, lds, rows, cols int) // nil with AVX-512
 	transposeTail   func(dst []float32, ldd int, src []float32, lds, rows, cols int) // nil with AVX2
 	probe           func(n int)
@@ -34,7 +35,7 @@ type assembly struct {
 func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 	k := Kernels{
 		Name: name, MR: mr, NR: 2 * lanes,
-		Gemm: a.gemm,
+		Gemm: a.gemm, RowsGemm: a.rowsGemm,
 		Probe: func(n int) int {
 			a.probe(n)
 			return n * 2 * 12 * lanes

@@ -3,6 +3,7 @@
 package simd
 
 var assemblyAVX512 = assembly{
+	rowsGemm:        rowsGemmAVX512,
 	transposeTail:   transposeTailAVX512,
 	splitWide:       splitWideAVX512,
 	splitNarrow:     splitNarrowAVX512,
@@ -70,6 +71,9 @@ func gemm13AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, l
 
 //go:noescape
 func gemm14AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func rowsGemmAVX512(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
 func transposeTailAVX512(dst []float32, ldd int, src []float32, lds, rows, cols int)

@@ -27,6 +27,8 @@ type Kernels struct {
 	// packed panels [kc][mr] that begin step elements apart, b a packed panel [kc][NR], with kc ≥ 1; rows of c and init
 	// are ldc and ldi elements apart. A nil init counts as zero; it may be c.
 	Gemm []GemmFunc
+	// RowsGemm is Gemm[MR] with A as it lies in memory: n·MR rows of kc elements that are lda apart.
+	RowsGemm func(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
 	// Probe does n rounds of multiplications and additions within registers, the most that this set can ask of the
 	// machine, and returns how many operations these were.
 	Probe func(n int) int

@@ -8,27 +8,39 @@ func portableGemm() []GemmFunc {
 	for mr := 1; mr <= portableMR; mr++ {
 		table[mr] = func(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int) {
 			for i := range n {
-				from := init
-				if init != nil {
-					from = init[i*mr*ldi:]
-				}
-				gemmPortable(mr, kc, a[i*step:], b, c[i*mr*ldc:], ldc, from, ldi)
+				portableTile(mr, kc, a[i*step:], 1, mr, b, c[i*mr*ldc:], ldc, rowsFrom(init, i*mr*ldi), ldi)
 			}
 		}
 	}
 	return table
 }
 
-// gemmPortable computes one tile. It keeps a block of 2×4 of the tile in registers at a time, and 1×4 for an odd last row.
-func gemmPortable(mr, kc int, a, b, c []float32, ldc int, init []float32, ldi int) {
+func rowsGemmPortable(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int) {
+	const mr = portableMR
+	for i := range n {
+		portableTile(mr, kc, a[i*mr*lda:], lda, 1, b, c[i*mr*ldc:], ldc, rowsFrom(init, i*mr*ldi), ldi)
+	}
+}
+
+// rowsFrom is x from an offset on, or nil if it is nil.
+func rowsFrom(x []float32, offset int) []float32 {
+	if x == nil {
+		return nil
+	}
+	return x[offset:]
+}
+
+// portableTile computes one tile, where element (i, k) of A is a[i·row + k·col]. It keeps a block of 2×4 of the tile in
+// registers at a time, and 1×4 for an odd last row.
+func portableTile(mr, kc int, a []float32, row, col int, b, c []float32, ldc int, init []float32, ldi int) {
 	var sum [2][4]float32
 	for i := 0; i < mr; i += 2 {
 		rows := min(2, mr-i)
 		for j := 0; j < portableNR; j += 4 {
 			if rows == 2 {
-				sum = portable2x4(mr, kc, a[i:], b[j:])
+				sum = portable2x4(kc, a[i*row:], row, col, b[j:])
 			} else {
-				sum[0] = portable1x4(mr, kc, a[i:], b[j:])
+				sum[0] = portable1x4(kc, a[i*row:], col, b[j:])
 			}
 			for r := range rows {
 				out := c[(i+r)*ldc+j:][:4]
@@ -45,12 +57,11 @@ func gemmPortable(mr, kc int, a, b, c []float32, ldc int, init []float32, ldi in
 	}
 }
 
-func portable2x4(mr, kc int, a, b []float32) [2][4]float32 {
+func portable2x4(kc int, a []float32, row, col int, b []float32) [2][4]float32 {
 	var p0, p1, p2, p3, q0, q1, q2, q3 float32
 	for k := range kc {
-		x := a[k*mr:][:2]
+		p, q := a[k*col], a[k*col+row]
 		y := b[k*portableNR:][:4]
-		p, q := x[0], x[1]
 		p0 += p * y[0]
 		p1 += p * y[1]
 		p2 += p * y[2]
@@ -63,10 +74,10 @@ func portable2x4(mr, kc int, a, b []float32) [2][4]float32 {
 	return [2][4]float32{{p0, p1, p2, p3}, {q0, q1, q2, q3}}
 }
 
-func portable1x4(mr, kc int, a, b []float32) [4]float32 {
+func portable1x4(kc int, a []float32, col int, b []float32) [4]float32 {
 	var p0, p1, p2, p3 float32
 	for k := range kc {
-		p := a[k*mr]
+		p := a[k*col]
 		y := b[k*portableNR:][:4]
 		p0 += p * y[0]
 		p1 += p * y[1]

@@ -163,7 +163,7 @@ func near(t *testing.T, what string, got, want float64) {
 // TestGemm compares every number of rows, several depths and kinds of init with sums in float64.
 func TestGemm(t *testing.T) {
 	for _, k := range Available() {
-		for mr := 1; mr <= k.MR; mr++ {
+		for mr := range k.MR + 1 {
 			for _, kc := range []int{1, 3, 4, 5, 64, 130} {
 				for _, init := range []string{"none", "other", "c"} {
 					t.Run(fmt.Sprintf("%s/%dx%d,%s", k.Name, mr, kc, init), func(t *testing.T) { gemmTrial(t, k, mr, kc, init) })
@@ -173,11 +173,16 @@ func TestGemm(t *testing.T) {
 	}
 }
 
+// gemmTrial runs the micro-kernel of mr rows on three packed panels; mr 0 stands for RowsGemm.
 func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
 	const n = 3
-	ldc, step := k.NR+5, mr*kc+7
+	inPlace := mr == 0
+	if inPlace {
+		mr = k.MR
+	}
+	ldc, step, lda := k.NR+5, mr*kc+7, kc+3
 	size := (n*mr-1)*ldc + k.NR
-	all := guarded([]int{(n-1)*step + mr*kc, kc * k.NR, size, size})
+	all := guarded([]int{max((n-1)*step+mr*kc, (n*mr-1)*lda+kc), kc * k.NR, size, size})
 	s := inner(all)
 	before := slices.Clone(s[2])
 	var init []float32
@@ -188,7 +193,13 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
 		init = s[2]
 	}
 	from := slices.Clone(init)
-	k.Gemm[mr](kc, n, step, s[0], s[1], s[2], ldc, init, ldc)
+	element := func(i, x int) float32 { return s[0][i/mr*step+x*mr+i%mr] }
+	if inPlace {
+		k.RowsGemm(kc, n, s[0][:(n*mr-1)*lda+kc], lda, s[1], s[2], ldc, init, ldc)
+		element = func(i, x int) float32 { return s[0][i*lda+x] }
+	} else {
+		k.Gemm[mr](kc, n, step, s[0], s[1], s[2], ldc, init, ldc)
+	}
 	for at, got := range s[2] {
 		i, j := at/ldc, at%ldc
 		want := float64(before[at])
@@ -198,7 +209,7 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
 				want = float64(from[at])
 			}
 			for x := range kc {
-				want += float64(s[0][i/mr*step+x*mr+i%mr]) * float64(s[1][x*k.NR+j])
+				want += float64(element(i, x)) * float64(s[1][x*k.NR+j])
 			}
 		}
 		if math.Abs(float64(got)-want) > 2e-5*(1+math.Abs(want)) {

@@ -122,6 +122,11 @@ func (f *function) pointer(slice, reg string) {
 	f.op("MOVQ", fmt.Sprintf("%s_base+%d(FP)", slice, f.offsets[slice]), reg)
 }
 
+// keep puts an address back to where pointer loads it from.
+func (f *function) keep(reg, slice string) {
+	f.op("MOVQ", reg, fmt.Sprintf("%s_base+%d(FP)", slice, f.offsets[slice]))
+}
+
 // bytes loads the length of a slice in bytes.
 func (f *function) bytes(slice, reg string) {
 	f.op("MOVQ", fmt.Sprintf("%s_len+%d(FP)", slice, f.offsets[slice]+8), reg)

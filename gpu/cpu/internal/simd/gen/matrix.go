@@ -12,6 +12,8 @@ func emitGemm(f *file) {
 	for mr := 1; mr <= f.mr; mr++ {
 		f.function(fmt.Sprintf("gemm%d", mr), params, false, func(f *function) { f.gemm(mr) })
 	}
+	const inPlace = "kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int"
+	f.function("rowsGemm", inPlace, false, (*function).rowsGemm)
 }
 
 func (f *function) gemm(mr int) {
@@ -30,33 +32,101 @@ func (f *function) gemm(mr int) {
 	f.ret()
 }
 
-// gemmSums computes the sums of one tile.
-func (f *function) gemmSums(mr int) {
+// rowsGemm is gemm with A where it is, mr rows that are lda apart: every third has a register that points to it, and the
+// two after it are one and two strides further. On the way the next mr rows are called into the cache, for what comes
+// from memory for the first time comes slowly; after the last rows of a block they are those of the next block.
+func (f *function) rowsGemm() {
 	const unroll = 4
-	f.integer("kc", "CX")
-	f.op("MOVQ", "R10", "AX")
+	f.pointer("a", "AX")
+	f.stride("lda", "R11")
+	f.integer("n", "R12")
+	rows := []string{"AX", "R8", "R9", "R10", "R13"}[:(f.mr+2)/3]
+	next := []string{"SI", "DI", "DX"} // how far the first, second and third row of three are from those to come
+	element := func(i, k int) string {
+		row := at(rows[i/3], 4*k)
+		if i%3 > 0 {
+			row += fmt.Sprintf("(R11*%d)", i%3)
+		}
+		return row
+	}
+	f.times("R12", func() {
+		f.pointer("c", "DX")
+		f.stride("ldc", "SI")
+		f.gemmStart(f.mr)
+		for i := 1; i < len(rows); i++ {
+			f.op("LEAQ", "("+rows[i-1]+")(R11*2)", rows[i])
+			f.op("ADDQ", "R11", rows[i])
+		}
+		for i, r := range next {
+			f.op("IMUL3Q", fmt.Sprintf("$%d", f.mr+i), "R11", r)
+		}
+		f.integer("kc", "CX")
+		f.op("SHRQ", "$2", "CX")
+		f.times("CX", func() {
+			for i := range f.mr {
+				f.op("PREFETCHT0", "("+rows[i/3]+")("+next[i%3]+"*1)")
+			}
+			for k := range unroll {
+				f.gemmStep(f.mr, k, element)
+			}
+			f.advance(unroll*4, rows...)
+			f.advance(unroll*2*f.width(), "BX")
+		})
+		f.integer("kc", "CX")
+		f.op("ANDQ", fmt.Sprintf("$%d", unroll-1), "CX")
+		f.times("CX", func() {
+			f.gemmStep(f.mr, 0, element)
+			f.advance(4, rows...)
+			f.advance(2*f.width(), "BX")
+		})
+		f.pointer("c", "DX")
+		f.stride("ldc", "SI")
+		f.pointer("init", "DI")
+		f.stride("ldi", "R8")
+		f.gemmStore(f.mr)
+		f.keep("DX", "c")
+		f.keep("DI", "init")
+		f.pointer("a", "AX")
+		f.op("IMUL3Q", fmt.Sprintf("$%d", f.mr), "R11", "R9")
+		f.op("ADDQ", "R9", "AX")
+		f.keep("AX", "a")
+	})
+	f.ret()
+}
+
+// gemmStart clears the sums, and calls for the tile of C, to be there when they are done.
+func (f *function) gemmStart(mr int) {
 	f.pointer("b", "BX")
 	for i := range 2 * mr {
 		f.clear(i)
 	}
 	f.op("MOVQ", "DX", "R9")
-	for range mr { // the tile of C will be here when the sums are done
+	for range mr {
 		f.op("PREFETCHT0", "(R9)")
 		f.op("PREFETCHT0", at("R9", 2*f.width()-4))
 		f.op("ADDQ", "SI", "R9")
 	}
+}
+
+// gemmSums computes the sums of one tile.
+func (f *function) gemmSums(mr int) {
+	const unroll = 4
+	element := func(i, k int) string { return at("AX", 4*(k*mr+i)) }
+	f.gemmStart(mr)
+	f.integer("kc", "CX")
+	f.op("MOVQ", "R10", "AX")
 	f.op("MOVQ", "CX", "R9")
 	f.op("SHRQ", "$2", "R9")
 	f.times("R9", func() {
 		for k := range unroll {
-			f.gemmStep(mr, k)
+			f.gemmStep(mr, k, element)
 		}
 		f.advance(unroll*mr*4, "AX")
 		f.advance(unroll*2*f.width(), "BX")
 	})
 	f.op("ANDQ", fmt.Sprintf("$%d", unroll-1), "CX")
 	f.times("CX", func() {
-		f.gemmStep(mr, 0)
+		f.gemmStep(mr, 0, element)
 		f.advance(mr*4, "AX")
 		f.advance(2*f.width(), "BX")
 	})
@@ -80,14 +150,14 @@ func (f *function) gemmStore(mr int) {
 	}
 }
 
-// gemmStep is step k of the unrolled loop.
-func (f *function) gemmStep(mr, k int) {
+// gemmStep is step k of the unrolled loop; element says where A's are.
+func (f *function) gemmStep(mr, k int, element func(i, k int) string) {
 	b0, b1 := f.v(2*f.mr), f.v(2*f.mr+1)
 	f.op("VMOVUPS", at("BX", 2*k*f.width()), b0)
 	f.op("VMOVUPS", at("BX", (2*k+1)*f.width()), b1)
 	for i := range mr {
 		a := f.v(2*f.mr + 2 + i%2)
-		f.op("VBROADCASTSS", at("AX", 4*(k*mr+i)), a)
+		f.op("VBROADCASTSS", element(i, k), a)
 		f.op("VFMADD231PS", b0, a, f.v(2*i))
 		f.op("VFMADD231PS", b1, a, f.v(2*i+1))
 	}
