@@ -6,18 +6,19 @@
 //
 // # Partition
 //
-// An operator is one or more phases. A phase is a fixed number of tiles, which follows from the shapes alone; the
-// workers of a [pool] take tiles as they become free, and the next phase begins when all are done. A tile writes only
-// what is its own. Where tiles contribute to one sum, each leaves a partial sum and these are added in order. So the
-// bits of a result depend neither on the number of workers nor on their timing.
+// An operator is one or more phases. A phase is a number of tiles; the workers of a [pool] take tiles as they become
+// free, and the next phase begins when all are done. A tile writes only what is its own. Where tiles contribute to one
+// sum, each leaves a partial sum, these are added in order, and the cut into tiles follows from the shapes alone. So
+// the bits of a result depend neither on the number of workers nor on their timing.
 //
 // The parameters of a running operator are the fields of a struct that is part of the device, and every buffer is kept
 // for the next call: after the first step of a training, a step allocates nothing.
 //
 // # Matrix products
 //
-// Every product goes through gemm: B is packed, by all workers, into panels of NR columns, and is then shared; a tile
-// of C packs its rows of A into panels of MR rows, KC deep, and runs the micro-kernel on each pair of panels.
-// Attention and the language-model head use the same panels and micro-kernels with their own loops around them, so
+// Every product of many rows goes through gemm: B is packed, by all workers, into panels of NR columns, and is then
+// shared; a tile of C takes its rows of A as they lie, or packs them into panels of MR rows, and runs the micro-kernel
+// down each column of register tiles. An element of C is one chain of fused additions for every 512 or fewer steps of
+// the depth, in whatever tile it is. Attention and the language-model head use the same panels and micro-kernels with their own loops around them, so
 // that scores and logits live in a worker's cache and never in memory as a whole.
 package cpu

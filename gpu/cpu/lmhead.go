@@ -200,5 +200,3 @@ func (p *lmHead) gather(rows []float32, tokens []int32) []float32 {
 	}
 	return rows
 }
-
-func roundUp(a, b int) int { return ceilDiv(a, b) * b }

@@ -75,14 +75,6 @@ func grow(buf *[]float32, n int) []float32 {
 	return (*buf)[:n]
 }
 
-// growInts does the same for indices.
-func growInts(buf *[]int32, n int) []int32 {
-	if cap(*buf) < n {
-		*buf = make([]int32, n)
-	}
-	return (*buf)[:n]
-}
-
 // view returns the elements of operand name of operator op, which must have the given shape; -1 stands for any.
 func view(op, name string, t gpu.Tensor, rows, cols int) []float32 {
 	b, ok := t.Mem.(*buffer)

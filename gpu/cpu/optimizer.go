@@ -29,7 +29,6 @@ type optimizerSlice struct{ tensor, from int32 }
 
 // AdamW applies decoupled AdamW (arXiv 1711.05101, algorithm 2) to every tensor.
 func (d *device) AdamW(tensors []gpu.AdamWTensor, h gpu.AdamWStep) {
-	const op = "AdamW"
 	a := &d.adamw
 	a.parts, a.tiles = a.parts[:0], a.tiles[:0]
 	for _, t := range tensors {
@@ -39,10 +38,10 @@ func (d *device) AdamW(tensors []gpu.AdamWTensor, h gpu.AdamWStep) {
 		n := t.Weight.Len()
 		a.tiles = appendTiles(a.tiles, len(a.parts), n)
 		a.parts = append(a.parts, adamPart{
-			w:      flat(op, "Weight", t.Weight, n),
-			g:      flat(op, "Grad", t.Grad, n),
-			m:      flat(op, "M", t.M, n),
-			v:      flat(op, "V", t.V, n),
+			w:      adamOperand("Weight", t.Weight, n),
+			g:      adamOperand("Grad", t.Grad, n),
+			m:      adamOperand("M", t.M, n),
+			v:      adamOperand("V", t.V, n),
 			params: adamParams(&t, &h),
 		})
 	}
@@ -120,10 +119,10 @@ func appendTiles(tiles []optimizerSlice, tensor, n int) []optimizerSlice {
 	return tiles
 }
 
-// flat is view for a tensor of which only the number of elements matters.
-func flat(op, name string, t gpu.Tensor, n int) []float32 {
+// adamOperand is view for a tensor of which only the number of elements matters.
+func adamOperand(name string, t gpu.Tensor, n int) []float32 {
 	if t.Len() != n {
-		panic(fmt.Sprintf("cpu: %s: %s has %d elements, not %d", op, name, t.Len(), n))
+		panic(fmt.Sprintf("cpu: AdamW: %s has %d elements, not %d", name, t.Len(), n))
 	}
-	return view(op, name, t, -1, -1)
+	return view("AdamW", name, t, -1, -1)
 }

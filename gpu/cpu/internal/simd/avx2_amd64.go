@@ -20,9 +20,9 @@ var assemblyAVX2 = assembly{
 	rotate:          rotateAVX2,
 	normBackward:    normBackwardAVX2,
 	normBackwardSet: normBackwardSetAVX2,
+	adamW:           adamWAVX2,
 	swiglu:          swigluAVX2,
 	swigluBackward:  swigluBackwardAVX2,
-	adamW:           adamWAVX2,
 	columnMax:       columnMaxAVX2,
 	columnExp:       columnExpAVX2,
 	columnScale:     columnScaleAVX2,
@@ -100,13 +100,13 @@ func normBackwardAVX2(dx, dw, dy, x, w, add []float32, rstd, c float32)
 func normBackwardSetAVX2(dx, dw, dy, x, w []float32, rstd, c float32)
 
 //go:noescape
+func adamWAVX2(w, g, m, v []float32, p *AdamW)
+
+//go:noescape
 func swigluAVX2(out, gate, up []float32)
 
 //go:noescape
 func swigluBackwardAVX2(dGate, dUp, dOut, gate, up []float32)
-
-//go:noescape
-func adamWAVX2(w, g, m, v []float32, p *AdamW)
 
 //go:noescape
 func columnMaxAVX2(m, s []float32, scale float32)

@@ -20,9 +20,9 @@ var assemblyAVX512 = assembly{
 	rotate:          rotateAVX512,
 	normBackward:    normBackwardAVX512,
 	normBackwardSet: normBackwardSetAVX512,
+	adamW:           adamWAVX512,
 	swiglu:          swigluAVX512,
 	swigluBackward:  swigluBackwardAVX512,
-	adamW:           adamWAVX512,
 	columnMax:       columnMaxAVX512,
 	columnExp:       columnExpAVX512,
 	columnScale:     columnScaleAVX512,
@@ -124,13 +124,13 @@ func normBackwardAVX512(dx, dw, dy, x, w, add []float32, rstd, c float32)
 func normBackwardSetAVX512(dx, dw, dy, x, w []float32, rstd, c float32)
 
 //go:noescape
+func adamWAVX512(w, g, m, v []float32, p *AdamW)
+
+//go:noescape
 func swigluAVX512(out, gate, up []float32)
 
 //go:noescape
 func swigluBackwardAVX512(dGate, dUp, dOut, gate, up []float32)
-
-//go:noescape
-func adamWAVX512(w, g, m, v []float32, p *AdamW)
 
 //go:noescape
 func columnMaxAVX512(m, s []float32, scale float32)

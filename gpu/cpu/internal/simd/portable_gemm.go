@@ -103,9 +103,6 @@ func splitPortable(dst []float32, step, ldd, width int, src []float32, lds, rows
 	}
 }
 
-// probeSink keeps the compiler from leaving the probe out.
-var probeSink float32
-
 func probePortable(n int) int {
 	var a, b, c, d, e, f, g, h float32
 	for range n {
@@ -118,6 +115,5 @@ func probePortable(n int) int {
 		g += g * g
 		h += h * h
 	}
-	probeSink = a + b + c + d + e + f + g + h
-	return 16 * n
+	return 16*n + int(a+b+c+d+e+f+g+h) // that is 0, which the compiler does not see
 }

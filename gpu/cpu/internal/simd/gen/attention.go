@@ -45,29 +45,31 @@ func emitAttention(f *file) {
 		})
 		f.ret()
 	})
-	f.function("scoreBackward", "s, dp []float32, scale float32, lse, delta []float32", false, func(f *function) {
-		f.loadConstants()
-		f.broadcast("scale", 4)
-		f.pointer("lse", "BX")
-		f.pointer("delta", "DX")
-		f.both(func(i int) {
-			f.op("VMOVUPS", at("BX", i*f.width()), f.v(i))
-			f.op("VMOVUPS", at("DX", i*f.width()), f.v(2+i))
-		})
-		f.rows([]string{"s", "dp"}, func(i int, p []string) {
-			x := 5
-			f.op("VMOVUPS", p[0], f.v(x))
-			f.op("VFMSUB213PS", f.v(i), f.v(4), f.v(x))
-			f.exp(x, x+1, x+2, x+3)
-			f.op("VMOVUPS", f.v(x), p[0])
-			f.op("VMULPS", f.v(4), f.v(x), f.v(x))
-			f.op("VMOVUPS", p[1], f.v(x+4))
-			f.op("VSUBPS", f.v(2+i), f.v(x+4), f.v(x+4))
-			f.op("VMULPS", f.v(x+4), f.v(x), f.v(x))
-			f.op("VMOVUPS", f.v(x), p[1])
-		})
-		f.ret()
+	f.function("scoreBackward", "s, dp []float32, scale float32, lse, delta []float32", false, (*function).scoreBackward)
+}
+
+func (f *function) scoreBackward() {
+	f.loadConstants()
+	f.broadcast("scale", 4)
+	f.pointer("lse", "BX")
+	f.pointer("delta", "DX")
+	f.both(func(i int) {
+		f.op("VMOVUPS", at("BX", i*f.width()), f.v(i))
+		f.op("VMOVUPS", at("DX", i*f.width()), f.v(2+i))
 	})
+	f.rows([]string{"s", "dp"}, func(i int, p []string) {
+		x := 5
+		f.op("VMOVUPS", p[0], f.v(x))
+		f.op("VFMSUB213PS", f.v(i), f.v(4), f.v(x))
+		f.exp(x, x+1, x+2, x+3)
+		f.op("VMOVUPS", f.v(x), p[0])
+		f.op("VMULPS", f.v(4), f.v(x), f.v(x))
+		f.op("VMOVUPS", p[1], f.v(x+4))
+		f.op("VSUBPS", f.v(2+i), f.v(x+4), f.v(x+4))
+		f.op("VMULPS", f.v(x+4), f.v(x), f.v(x))
+		f.op("VMOVUPS", f.v(x), p[1])
+	})
+	f.ret()
 }
 
 // both runs body for each of the two registers of a row.
@@ -82,8 +84,8 @@ func (f *function) rows(slices []string, body func(i int, p []string)) {
 	for i, s := range slices {
 		f.pointer(s, regs[i])
 	}
-	f.bytes(slices[0], "CX")
-	f.chunks("CX", 2*f.width(), func() {
+	f.count(slices[0])
+	f.chunks(2*f.width(), func() {
 		f.both(func(i int) {
 			p := make([]string, len(regs))
 			for j, r := range regs {

@@ -44,6 +44,11 @@ func emitElementwise(f *file) {
 	f.function("normBackwardSet", "dx, dw, dy, x, w []float32, rstd, c float32", false, func(f *function) {
 		f.normBackward(false)
 	})
+	f.function("adamW", "w, g, m, v []float32, p *AdamW", false, (*function).adamW)
+	emitSwiGLU(f)
+}
+
+func emitSwiGLU(f *file) {
 	f.function("swiglu", "out, gate, up []float32", false, func(f *function) {
 		f.loadConstants()
 		f.each([]string{"out", "gate", "up"}, func(p []string) {
@@ -61,11 +66,11 @@ func emitElementwise(f *file) {
 			f.op("VMOVUPS", p[3], g)
 			f.sigmoid(0, 1, 2, 3, 4)
 			f.op("VMOVUPS", p[2], d)
-			f.op("VMULPS", p[4], d, f.v(4))              // dOut·up, before dUp may overwrite up
-			f.op("VMULPS", s, d, d)                      // dOut·σ
-			f.op("VMULPS", g, d, t)                      // dUp = dOut·gate·σ
-			f.op("VMOVUPS", t, p[1])                     //
-			f.op("VMOVUPS", f.constant("one"), t)        //
+			f.op("VMULPS", p[4], d, f.v(4)) // dOut·up, before dUp may overwrite up
+			f.op("VMULPS", s, d, d)         // dOut·σ
+			f.op("VMULPS", g, d, t)         // dUp = dOut·gate·σ
+			f.op("VMOVUPS", t, p[1])
+			f.op("VMOVUPS", f.constant("one"), t)
 			f.op("VSUBPS", s, t, t)                      // 1 − σ
 			f.op("VFMADD213PS", f.constant("one"), g, t) // 1 + gate·(1 − σ)
 			f.op("VMULPS", s, t, t)
@@ -73,7 +78,6 @@ func emitElementwise(f *file) {
 			f.op("VMOVUPS", t, p[0])
 		})
 	})
-	f.function("adamW", "w, g, m, v []float32, p *AdamW", false, (*function).adamW)
 }
 
 // each runs body for every register of the slices; body gets their memory operands.
@@ -84,8 +88,8 @@ func (f *function) each(slices []string, body func(p []string)) {
 		f.pointer(s, regs[i])
 		operands[i] = "(" + regs[i] + ")"
 	}
-	f.bytes(slices[0], "CX")
-	f.chunks("CX", f.width(), func() {
+	f.count(slices[0])
+	f.chunks(f.width(), func() {
 		body(operands)
 		f.advance(f.width(), regs...)
 	})

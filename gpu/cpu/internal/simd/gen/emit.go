@@ -127,10 +127,10 @@ func (f *function) keep(reg, slice string) {
 	f.op("MOVQ", reg, fmt.Sprintf("%s_base+%d(FP)", slice, f.offsets[slice]))
 }
 
-// bytes loads the length of a slice in bytes.
-func (f *function) bytes(slice, reg string) {
-	f.op("MOVQ", fmt.Sprintf("%s_len+%d(FP)", slice, f.offsets[slice]+8), reg)
-	f.op("SHLQ", "$2", reg)
+// count loads the length of a slice in bytes into CX.
+func (f *function) count(slice string) {
+	f.op("MOVQ", fmt.Sprintf("%s_len+%d(FP)", slice, f.offsets[slice]+8), "CX")
+	f.op("SHLQ", "$2", "CX")
 }
 
 // integer loads an int or a pointer.
@@ -184,14 +184,14 @@ func (f *function) times(counter string, body func()) {
 	f.place(done)
 }
 
-// chunks runs body for every step bytes of the register's count while so many are left, which are subtracted.
-func (f *function) chunks(counter string, step int, body func()) {
+// chunks runs body for every step bytes of the count in CX while so many are left, and subtracts them.
+func (f *function) chunks(step int, body func()) {
 	loop, done := f.label(), f.label()
 	f.place(loop)
-	f.op("CMPQ", counter, fmt.Sprintf("$%d", step))
+	f.op("CMPQ", "CX", fmt.Sprintf("$%d", step))
 	f.op("JLT", done)
 	body()
-	f.op("SUBQ", fmt.Sprintf("$%d", step), counter)
+	f.op("SUBQ", fmt.Sprintf("$%d", step), "CX")
 	f.op("JMP", loop)
 	f.place(done)
 }

@@ -20,9 +20,9 @@ func emitReductions(f *file) {
 	})
 	f.function("max", "x []float32", true, func(f *function) {
 		f.pointer("x", "AX")
-		f.bytes("x", "CX")
+		f.count("x")
 		f.op("VMOVUPS", "(AX)", f.v(0))
-		f.chunks("CX", f.width(), func() {
+		f.chunks(f.width(), func() {
 			f.op("VMAXPS", "(AX)", f.v(0), f.v(0))
 			f.advance(f.width(), "AX")
 		})
@@ -35,8 +35,8 @@ func emitReductions(f *file) {
 		f.broadcast("shift", 2)
 		f.clear(0)
 		f.pointer("x", "AX")
-		f.bytes("x", "CX")
-		f.chunks("CX", f.width(), func() {
+		f.count("x")
+		f.chunks(f.width(), func() {
 			f.op("VMOVUPS", "(AX)", f.v(3))
 			f.op("VFMSUB213PS", f.v(2), f.v(1), f.v(3))
 			f.exp(3, 4, 5, 6)
@@ -70,17 +70,17 @@ func (f *function) reduce(slices []string, term func(sum, tmp int, ptr []string,
 	for i, s := range slices {
 		f.pointer(s, ptr[i])
 	}
-	f.bytes(slices[0], "CX")
+	f.count(slices[0])
 	for i := range sums {
 		f.clear(i)
 	}
-	f.chunks("CX", sums*f.width(), func() {
+	f.chunks(sums*f.width(), func() {
 		for i := range sums {
 			term(i, sums+i, ptr, i*f.width())
 		}
 		f.advance(sums*f.width(), ptr...)
 	})
-	f.chunks("CX", f.width(), func() {
+	f.chunks(f.width(), func() {
 		term(0, sums, ptr, 0)
 		f.advance(f.width(), ptr...)
 	})
@@ -117,7 +117,7 @@ func (f *function) dotRows() {
 	f.stride("ldw", "SI")
 	f.times("R12", func() {
 		f.pointer("x", "AX")
-		f.bytes("x", "CX")
+		f.count("x")
 		row := []string{"R8", "R9", "R10", "R11"}
 		for i := 1; i < rows; i++ {
 			f.op("LEAQ", "("+row[i-1]+")(SI*1)", row[i])
@@ -126,7 +126,7 @@ func (f *function) dotRows() {
 		for i := range 2 * rows {
 			f.clear(i)
 		}
-		f.chunks("CX", 2*f.width(), func() {
+		f.chunks(2*f.width(), func() {
 			for half := range 2 {
 				f.op("VMOVUPS", at("AX", half*f.width()), f.v(8+half))
 				for i, r := range row {
@@ -135,7 +135,7 @@ func (f *function) dotRows() {
 			}
 			f.advance(2*f.width(), append(row, "AX")...)
 		})
-		f.chunks("CX", f.width(), func() {
+		f.chunks(f.width(), func() {
 			f.op("VMOVUPS", "(AX)", f.v(8))
 			for i, r := range row {
 				f.op("VFMADD231PS", "("+r+")", f.v(8), f.v(2*i))
@@ -156,11 +156,11 @@ func (f *function) dotRows() {
 // addRows keeps up to four registers of out while it goes down the rows.
 func (f *function) addRows() {
 	f.pointer("out", "DI")
-	f.bytes("out", "CX")
+	f.count("out")
 	f.pointer("v", "BX")
 	f.stride("ldv", "SI")
 	for _, n := range []int{4, 1} {
-		f.chunks("CX", n*f.width(), func() {
+		f.chunks(n*f.width(), func() {
 			for i := range n {
 				f.op("VMOVUPS", at("DI", i*f.width()), f.v(i))
 			}
