@@ -188,13 +188,15 @@ func (s *Sorter) merge() (runs, error) {
 	return kept, nil
 }
 
-// Close removes the scratch file.
+// Close removes the scratch file. It may be called again.
 func (s *Sorter) Close() error {
 	s.buffer = nil
 	if s.file == nil {
 		return nil
 	}
-	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
+	f := s.file
+	s.file, s.ends = nil, nil
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // A run is one sorted sequence, with its next pair.
