@@ -13,6 +13,7 @@ import (
 
 	"athanor/steps"
 	"athanor/steps/internal/corpus"
+	"athanor/steps/internal/minhash"
 )
 
 // Type is the step type.
@@ -23,6 +24,7 @@ var Type = steps.Type{
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "dataset", Type: "dataset", Doc: "The documents as Parquet, with stats.json."},
+		{Name: "report", Type: "report", Doc: "What was dropped and why, to look at: summary.md, examples.jsonl, and decontaminated.jsonl where that is asked for."},
 		{Name: "documents", Type: "number", Doc: "Documents to train on."},
 		{Name: "bytes", Type: "number", Doc: "Their text, in bytes of UTF-8."},
 		{Name: "holdout_documents", Type: "number", Doc: "Documents held back."},
@@ -43,8 +45,11 @@ type Config struct {
 	Parquet []RecordSource  `json:"parquet" hcl:"block" doc:"Parquet files."`
 	Program []ProgramSource `json:"program" hcl:"block" doc:"A program that prints one JSON object a line."`
 
-	Filter  Filter  `json:"filter" hcl:"block" doc:"What a document must be like to be kept."`
-	Dedup   *Dedup  `json:"dedup" hcl:"block" doc:"Drops copies. Absent: all documents are kept."`
+	Filter Filter `json:"filter" hcl:"block" doc:"What a document must be like to be kept."`
+	Dedup  *Dedup `json:"dedup" hcl:"block" doc:"Drops copies. Absent: all documents are kept."`
+
+	Decontaminate *Decontaminate `json:"decontaminate" hcl:"block" doc:"Drops documents that hold a piece of an evaluation set."`
+
 	Holdout float64 `json:"holdout" default:"0" min:"0" max:"0.5" doc:"Share of the documents to hold back. A document's own content decides, so those held back stay so when others are added."`
 	MaxBad  float64 `json:"max_bad" default:"0.01" min:"0" max:"1" doc:"Share of the records that may be unreadable; they are counted and shown in stats.json."`
 	Limit   Limit   `json:"limit" hcl:"block" doc:"Where to stop."`
@@ -84,8 +89,10 @@ type Columns struct {
 	Rejected *string           `json:"rejected" doc:"Column of the worse answer."`
 }
 
-// Filter holds the filters, in the order in which they are applied. Characters are Unicode code points.
+// Filter holds the filters, in the order in which they are applied; drop_matching comes last. Characters are Unicode code
+// points.
 type Filter struct {
+	Rules            []string `json:"rules" optional:"true" one_of:"gopher,fineweb" doc:"Published sets of limits, meant for English prose; single settings override theirs. gopher: min_words 50, max_words 100000, min_mean_word_chars 3, max_mean_word_chars 10, max_symbols_per_word 0.1, max_bullet_lines 0.9, max_ellipsis_lines 0.3, min_words_with_letter 0.8, min_stop_words 2. fineweb: min_punctuated_lines 0.12, max_short_lines 0.67, max_repeated_lines 0.01, max_newlines_per_word 0.3."`
 	InvalidUTF8      string   `json:"invalid_utf8" default:"\"drop\"" one_of:"drop,replace" doc:"What to do with text that is not UTF-8: drop the document, or put U+FFFD where it is wrong."`
 	MinChars         *int     `json:"min_chars" min:"1" doc:"Fewest characters."`
 	MaxChars         *int     `json:"max_chars" min:"1" doc:"Most characters."`
@@ -94,18 +101,44 @@ type Filter struct {
 	MinAlpha         *float64 `json:"min_alpha" min:"0" max:"1" doc:"Smallest share of letters, of any script, among the characters other than white space."`
 	MaxRepeatedLines *float64 `json:"max_repeated_lines" min:"0" max:"1" doc:"Largest share of the text that may be in lines equal to an earlier one; blank lines do not count."`
 	DropMatching     []string `json:"drop_matching" optional:"true" doc:"Regular expressions (RE2) of which none may match anywhere in the text."`
+
+	Prose
 }
 
-// Dedup says which copies to drop.
+// Dedup says which copies to drop: first exact ones, then near ones, then lines. For near and lines all is read before
+// anything is written, with scratch space of about the size of the text.
 type Dedup struct {
 	Exact bool `json:"exact" default:"true" doc:"Drop a document that equals an earlier one byte for byte."`
+
+	Near    *float64 `json:"near" min:"0" max:"1" doc:"Drop a document whose likeness to an earlier one that stays is at least this: what their runs of ngram words have in common, over all that either has (Jaccard). Pairs are looked for by MinHash: one of likeness s is found with probability 1-(1-s^hashes)^buckets. Usual: 0.8."`
+	Ngram   int      `json:"ngram" default:"5" min:"1" doc:"Words in a run, for near."`
+	Buckets int      `json:"buckets" default:"14" min:"1" max:"1000" doc:"Buckets that near compares; more find more."`
+	Hashes  int      `json:"hashes" default:"8" min:"1" max:"1000" doc:"MinHashes that must agree in a bucket; more spare comparisons of what is less alike."`
+
+	Lines        *int64 `json:"lines" min:"1" doc:"Remove every line that stands more than so often in all documents together, white space at its ends left aside. Llama 3: 6, for 30 million documents. Only for documents with a text; those of which nothing is left are dropped."`
+	MinLineChars int    `json:"min_line_chars" default:"0" min:"0" doc:"Shortest line, in characters, that lines may remove; code needs one, such as 40, to keep its braces."`
+
+	Memory int64 `json:"memory" hcl:"free" default:"256" min:"1" doc:"MiB for sorting; what does not fit goes to disk. It changes no result. Besides, a document takes about 50 bytes of memory."`
 }
 
-// Limit ends the reading. It counts what is kept, held-out documents included.
+// second reports whether the documents are gone through a second time.
+func (d *Dedup) second() bool { return d != nil && (d.Near != nil || d.Lines != nil) }
+
+// Decontaminate names the evaluation sets.
+type Decontaminate struct {
+	Against []steps.Artifact `json:"against" kind:"dataset" min:"1" doc:"Evaluation sets; all their documents count, also those held back."`
+	Ngram   int              `json:"ngram" default:"13" min:"1" doc:"A document is dropped that shares so many words in a row with a text of an evaluation set, punctuation and case left aside."`
+}
+
+// Limit says how much is kept, held-out documents included. The reading ends there, unless dedup has to see everything.
 type Limit struct {
 	Documents *int64 `json:"documents" min:"1" doc:"Most documents."`
 	Bytes     *int64 `json:"bytes" min:"1" doc:"Most bytes of text."`
 }
+
+// leastFound is the least share of pairs at the threshold that near must find: below, the setting promises what it does
+// not keep.
+const leastFound = 0.5
 
 // check looks at what single attributes cannot say.
 func check(s *steps.Spec) error {
@@ -128,6 +161,16 @@ func check(s *steps.Spec) error {
 	}
 	if f := c.Filter; f.MinChars != nil && f.MaxChars != nil && *f.MinChars > *f.MaxChars {
 		return steps.Blame("filter.min_chars", "min_chars = %d is more than max_chars = %d: no document can be both", *f.MinChars, *f.MaxChars)
+	}
+	prose := c.Filter.withRules().Prose
+	if setting, err := prose.check(); err != nil {
+		return steps.Blame("filter."+setting, "%w", err)
+	}
+	if d := c.Dedup; d != nil && d.Near != nil {
+		if p := minhash.Probability(*d.Near, d.Buckets, d.Hashes); p < leastFound {
+			return steps.Blame("dedup.near", "%d buckets of %d hashes find a pair of likeness %g with probability %.2f only: set more buckets or fewer hashes",
+				d.Buckets, d.Hashes, *d.Near, p)
+		}
 	}
 	for i, pattern := range c.Filter.DropMatching {
 		if _, err := regexp.Compile(pattern); err != nil {

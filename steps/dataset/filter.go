@@ -10,30 +10,51 @@ import (
 	"athanor/steps/internal/corpus"
 )
 
-// The names under which dropped records are counted, in the order of the filters. "duplicate" and "bad" come beside
-// them in the output dropped.
+// The names under which dropped records are counted, in the order in which they are looked at; where a setting of the
+// filter block drops them, its name. "duplicate" and "bad" come beside them in the output dropped.
 const (
-	dropUTF8     = "invalid_utf8"
-	dropEmpty    = "empty"
-	dropMinChars = "min_chars"
-	dropMaxChars = "max_chars"
-	dropLine     = "max_line_chars"
-	dropRun      = "max_run"
-	dropAlpha    = "min_alpha"
-	dropRepeated = "max_repeated_lines"
-	dropMatching = "drop_matching"
+	dropUTF8        = "invalid_utf8"
+	dropEmpty       = "empty"
+	dropMinChars    = "min_chars"
+	dropMaxChars    = "max_chars"
+	dropLine        = "max_line_chars"
+	dropRun         = "max_run"
+	dropAlpha       = "min_alpha"
+	dropRepeated    = "max_repeated_lines"
+	dropMinWords    = "min_words"
+	dropMaxWords    = "max_words"
+	dropMinMeanWord = "min_mean_word_chars"
+	dropMaxMeanWord = "max_mean_word_chars"
+	dropSymbols     = "max_symbols_per_word"
+	dropBullets     = "max_bullet_lines"
+	dropEllipses    = "max_ellipsis_lines"
+	dropWithLetter  = "min_words_with_letter"
+	dropStopWords   = "min_stop_words"
+	dropPunctuated  = "min_punctuated_lines"
+	dropShortLines  = "max_short_lines"
+	dropNewlines    = "max_newlines_per_word"
+	dropMatching    = "drop_matching"
+	dropEvaluation  = "decontaminate"
+	dropNear        = "near_duplicate"
+	dropLines       = "lines"
 )
 
-var dropNames = []string{dropUTF8, dropEmpty, dropMinChars, dropMaxChars, dropLine, dropRun, dropAlpha, dropRepeated, dropMatching}
+var dropNames = []string{dropUTF8, dropEmpty, dropMinChars, dropMaxChars, dropLine, dropRun, dropAlpha, dropRepeated,
+	dropMinWords, dropMaxWords, dropMinMeanWord, dropMaxMeanWord, dropSymbols, dropBullets, dropEllipses, dropWithLetter, dropStopWords,
+	dropPunctuated, dropShortLines, dropNewlines, dropMatching, dropEvaluation, dropNear, dropLines}
 
-// A filter is a Filter made ready.
+// A filter is a Filter made ready. Several goroutines may use it.
 type filter struct {
 	Filter
 	patterns []*regexp.Regexp
+	measurer *measurer // nil if no limit of Prose is set
 }
 
 func newFilter(f Filter) (*filter, error) {
-	out := &filter{Filter: f}
+	out := &filter{Filter: f.withRules()}
+	if out.Prose.active() {
+		out.measurer = newMeasurer(&out.Prose)
+	}
 	for i, p := range f.DropMatching {
 		re, err := regexp.Compile(p)
 		if err != nil {
@@ -70,41 +91,52 @@ func (f *filter) repair(d *corpus.Document) bool {
 	return true
 }
 
-// reason is the name of the first filter that drops d, or "". The filters look at all the document's strings as one
-// text.
-func (f *filter) reason(d *corpus.Document) string {
-	text := d.Text
-	if text == "" {
-		var parts []string
-		for s := range d.Strings {
-			parts = append(parts, s)
-		}
-		text = strings.Join(parts, "\n")
-	}
+// reason is the name of the first filter that drops the text, with the figure for which it does; "" if none does.
+func (f *filter) reason(text string) (name, figure string) {
 	if strings.TrimSpace(text) == "" {
-		return dropEmpty
+		return dropEmpty, ""
 	}
 	c := count(text)
 	switch {
 	case f.MinChars != nil && c.chars < *f.MinChars:
-		return dropMinChars
+		return dropMinChars, fmt.Sprintf("%d characters", c.chars)
 	case f.MaxChars != nil && c.chars > *f.MaxChars:
-		return dropMaxChars
+		return dropMaxChars, fmt.Sprintf("%d characters", c.chars)
 	case f.MaxLineChars != nil && c.longestLine > *f.MaxLineChars:
-		return dropLine
+		return dropLine, fmt.Sprintf("a line of %d characters", c.longestLine)
 	case f.MaxRun != nil && c.longestRun > *f.MaxRun:
-		return dropRun
+		return dropRun, fmt.Sprintf("one character %d times", c.longestRun)
 	case f.MinAlpha != nil && float64(c.letters) < *f.MinAlpha*float64(c.visible):
-		return dropAlpha
-	case f.MaxRepeatedLines != nil && repeatedLines(text) > *f.MaxRepeatedLines:
-		return dropRepeated
+		return dropAlpha, fmt.Sprintf("%d of %d characters are letters", c.letters, c.visible)
 	}
-	for _, re := range f.patterns {
-		if re.MatchString(text) {
-			return dropMatching
+	if f.MaxRepeatedLines != nil {
+		if share := repeatedLines(text); share > *f.MaxRepeatedLines {
+			return dropRepeated, fmt.Sprintf("%.3f of the text", share)
 		}
 	}
-	return ""
+	if f.measurer != nil {
+		if name, figure := f.Prose.reason(f.measurer.measure(text)); name != "" {
+			return name, figure
+		}
+	}
+	for _, re := range f.patterns {
+		if re.MatchString(text) { // and only then where: that takes longer
+			return dropMatching, fmt.Sprintf("%q", excerpt(re.FindString(text), 80))
+		}
+	}
+	return "", ""
+}
+
+// whole is all the document's strings as one text; the filters look at that.
+func whole(d *corpus.Document) string {
+	if d.Text != "" {
+		return d.Text
+	}
+	var parts []string
+	for s := range d.Strings {
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, "\n")
 }
 
 type counts struct {

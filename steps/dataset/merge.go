@@ -2,12 +2,10 @@ package dataset
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
-	"sync/atomic"
-	"time"
 
 	"athanor/steps"
 	"athanor/steps/internal/corpus"
@@ -21,6 +19,8 @@ type merger struct {
 	rt       *steps.Runtime
 	config   *Config
 	writer   *corpus.Writer
+	report   *report
+	second   *second // nil unless dedup needs to see everything first
 	progress *progress
 
 	shape    corpus.Shape // of the first document
@@ -31,8 +31,38 @@ type merger struct {
 	firstBad error
 }
 
-func newMerger(rt *steps.Runtime, c *Config, w *corpus.Writer) *merger {
-	return &merger{rt: rt, config: c, writer: w, seen: map[[16]byte]struct{}{}, stats: corpus.Stats{Dropped: map[string]int64{}}}
+func newMerger(rt *steps.Runtime, c *Config, sc *screen) (*merger, error) {
+	m := &merger{rt: rt, config: c, seen: map[[16]byte]struct{}{}, stats: corpus.Stats{Dropped: map[string]int64{}}}
+	dir, err := rt.Output("report")
+	if err != nil {
+		return nil, err
+	}
+	if m.report, err = newReport(dir, c, sc); err != nil {
+		return nil, err
+	}
+	if c.Dedup.second() {
+		scratch, err := rt.Temp()
+		if err != nil {
+			return nil, err
+		}
+		if m.second, err = newSecond(scratch, c.Dedup); err != nil {
+			return nil, err
+		}
+	}
+	if dir, err = rt.Output("dataset"); err != nil {
+		return nil, err
+	}
+	m.writer = corpus.Create(dir)
+	return m, nil
+}
+
+// abort closes the files of a dataset that will not be finished.
+func (m *merger) abort() {
+	m.writer.Abort()
+	m.report.abort()
+	if m.second != nil {
+		_ = m.second.close() // the folder is emptied before the next attempt
+	}
 }
 
 // merge takes one batch. It returns errEnough when a limit is reached.
@@ -59,27 +89,57 @@ func (m *merger) add(src *source, rec *record, res *result) error {
 	case res.bad != nil:
 		return m.bad(src, rec, res.bad)
 	case res.drop != "":
-		m.stats.Dropped[res.drop]++
-		return nil
-	}
-	if m.config.Dedup != nil && m.config.Dedup.Exact {
-		id := [16]byte(res.hash[:16])
-		if _, ok := m.seen[id]; ok {
-			m.stats.Duplicates++
-			return nil
+		where := m.where(rec)
+		m.drop(res.drop, where, &res.doc, res.figure)
+		if res.match != nil {
+			return m.report.contaminated(where, res.match)
 		}
-		m.seen[id] = struct{}{}
+		return nil
+	case m.copy(res.hash):
+		m.duplicate(m.where(rec), &res.doc)
+		return nil
+	case m.second != nil:
+		return m.second.add(&spooled{m.where(rec), splitHash(res.hash), res.doc}, res.keys)
 	}
-	return m.keep(&res.doc, binary.LittleEndian.Uint64(res.hash[16:]))
+	err := m.keep(&res.doc, splitHash(res.hash))
+	if errors.Is(err, errEnough) {
+		m.stats.Records-- // it was not asked for
+	}
+	return err
 }
 
-// keep writes a document to the split that its hash says.
+// copy reports whether a document of this hash came before and copies are not wanted, and remembers it.
+func (m *merger) copy(hash [32]byte) bool {
+	if m.config.Dedup == nil || !m.config.Dedup.Exact {
+		return false
+	}
+	id := [16]byte(hash[:16])
+	_, ok := m.seen[id]
+	m.seen[id] = struct{}{}
+	return ok
+}
+
+// splitHash is the part of a document's hash that decides its split.
+func splitHash(hash [32]byte) uint64 { return binary.LittleEndian.Uint64(hash[16:]) }
+
+// drop counts a document that a filter drops.
+func (m *merger) drop(name, where string, d *corpus.Document, figure string) {
+	m.stats.Dropped[name]++
+	m.report.drop(name, where, d, figure)
+}
+
+// duplicate counts an exact copy.
+func (m *merger) duplicate(where string, d *corpus.Document) {
+	m.stats.Duplicates++
+	m.report.drop("duplicate", where, d, "")
+}
+
+// keep writes a document to the split that its hash says. It returns errEnough when that is more than the limit.
 func (m *merger) keep(d *corpus.Document, hash uint64) error {
 	size := int64(d.Bytes())
 	l := &m.config.Limit
 	if l.Documents != nil && m.train.Documents+m.holdout.Documents >= *l.Documents ||
 		l.Bytes != nil && m.train.Bytes+m.holdout.Bytes+size > *l.Bytes {
-		m.stats.Records-- // it was not asked for
 		return errEnough
 	}
 	name, split := corpus.Train, &m.train
@@ -91,17 +151,26 @@ func (m *merger) keep(d *corpus.Document, hash uint64) error {
 	return m.writer.Write(name, d)
 }
 
+// where names a record in the artifacts: a file outside the pipeline's folder only by its name, because where a machine
+// keeps its files must not change their bytes.
+func (m *merger) where(rec *record) string {
+	if rec.path == "" {
+		return rec.where()
+	}
+	name := filepath.Base(rec.path)
+	if rel, err := filepath.Rel(m.rt.Spec().Dir, rec.path); err == nil && filepath.IsLocal(rel) {
+		name = filepath.ToSlash(rel)
+	}
+	return fmt.Sprintf("%s:%d", name, rec.number)
+}
+
 // bad counts a record that is no document. A program has no right to any: it was written for this.
 func (m *merger) bad(src *source, rec *record, reason error) error {
-	// In messages a file outside the pipeline's folder has its whole path; in stats.json only its name, because where a
-	// machine keeps its files must not change a dataset's bytes.
-	where, shown := rec.where(), rec.where()
-	if rec.path != "" {
-		shown = fmt.Sprintf("%s:%d", filepath.Base(rec.path), rec.number)
-	}
-	if rel, err := filepath.Rel(m.rt.Spec().Dir, rec.path); err == nil && filepath.IsLocal(rel) {
-		where = fmt.Sprintf("%s:%d", filepath.ToSlash(rel), rec.number)
-		shown = where
+	// In messages a file outside the pipeline's folder has its whole path.
+	shown := m.where(rec)
+	where := shown
+	if rel, err := filepath.Rel(m.rt.Spec().Dir, rec.path); rec.path != "" && (err != nil || !filepath.IsLocal(rel)) {
+		where = rec.where()
 	}
 	if src.kind == programOutput {
 		return steps.Blame(src.at+".command", "%s is not a document: %w%s", where, reason, src.stderr.quote())
@@ -120,7 +189,7 @@ func (m *merger) bad(src *source, rec *record, reason error) error {
 func (m *merger) finish() error {
 	s := &m.stats
 	if m.train.Documents == 0 || float64(s.BadRecords) > m.config.MaxBad*float64(s.Records) {
-		m.writer.Abort()
+		m.abort()
 		return m.useless()
 	}
 	if s.BadRecords > 0 {
@@ -129,8 +198,20 @@ func (m *merger) finish() error {
 	if m.config.Holdout > 0 && m.holdout.Documents == 0 {
 		m.rt.Warn("holdout = %g keeps none of the %d documents back: there are too few", m.config.Holdout, m.train.Documents)
 	}
+	if n := s.Dropped[dropEvaluation]; n > 0 {
+		m.rt.Warn("decontaminate dropped %d documents that hold pieces of the evaluation sets: the report lists them", n)
+	}
+	if m.second != nil {
+		m.report.common = m.second.mostCommon()
+		if err := m.second.close(); err != nil {
+			return err
+		}
+	}
 	if err := m.writer.Close(s); err != nil {
 		return err
+	}
+	if err := m.report.write(s); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
 	}
 	dropped := map[string]float64{"duplicate": float64(s.Duplicates), "bad": float64(s.BadRecords)}
 	for _, name := range dropNames {
@@ -163,45 +244,4 @@ func (m *merger) useless() error {
 		}
 	}
 	return steps.Blame("filter", "%s", text)
-}
-
-// A progress reports how far the reading is: in bytes where all sources are files, else in documents.
-type progress struct {
-	rt    *steps.Runtime
-	read  *atomic.Int64
-	total int64 // bytes of files; 0 if a program is among the sources
-	began time.Time
-	last  time.Time
-}
-
-func newProgress(rt *steps.Runtime, sources []*source, read *atomic.Int64) *progress {
-	p := &progress{rt: rt, read: read, began: time.Now()}
-	for _, src := range sources {
-		if src.kind == programOutput {
-			p.total = 0
-			break
-		}
-		for _, file := range src.files {
-			if info, err := os.Stat(file); err == nil {
-				p.total += info.Size()
-			}
-		}
-	}
-	return p
-}
-
-func (p *progress) report(documents int64) {
-	now := time.Now()
-	if now.Sub(p.last) < 100*time.Millisecond {
-		return
-	}
-	p.last = now
-	e := steps.Event{Done: float64(documents), Unit: "documents", Metrics: map[string]float64{"documents": float64(documents)}}
-	if p.total > 0 {
-		e.Done, e.Total, e.Unit = float64(p.read.Load()), float64(p.total), "bytes"
-	}
-	if seconds := now.Sub(p.began).Seconds(); seconds > 0 {
-		e.Rate = e.Done / seconds
-	}
-	p.rt.Progress(e)
 }

@@ -3,14 +3,11 @@ package dataset
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
-	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
 	"athanor/steps"
-	"athanor/steps/internal/corpus"
 )
 
 // A batch is what one worker takes at a time.
@@ -27,14 +24,6 @@ type batch struct {
 
 	results []result
 	done    chan struct{} // closed when results are there
-}
-
-// A result is what came of a record: a document, or a reason against it.
-type result struct {
-	doc  corpus.Document
-	hash [32]byte
-	drop string // the filter that dropped it
-	bad  error  // it is no document
 }
 
 // run is the step.
@@ -54,19 +43,23 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err != nil {
 		return err
 	}
-	f, err := newFilter(c.Filter)
+	sc, err := newScreen(rt, &c)
 	if err != nil {
 		return err
 	}
-	dir, err := rt.Output("dataset")
+	m, err := newMerger(rt, &c, sc)
 	if err != nil {
 		return err
 	}
-	m := newMerger(rt, &c, corpus.Create(dir))
 	r := &reader{spec: rt.Spec()}
 	m.progress = newProgress(rt, sources, &r.read)
-	if err := stages(ctx, r, sources, f, m, workers(rt.Spec().Threads)); err != nil {
-		m.writer.Abort()
+	err = stages(ctx, r, sources, sc, m, workers(rt.Spec().Threads))
+	m.progress.log(r.read.Load())
+	if err == nil && m.second != nil {
+		err = m.finishSecond(ctx)
+	}
+	if err != nil {
+		m.abort()
 		return err
 	}
 	return m.finish()
@@ -81,7 +74,7 @@ func workers(threads int) int {
 
 // stages runs the reader, the workers and the merger side by side until all is merged. Errors come out of the merger,
 // in the order of the records, so that the first one is the same in every run.
-func stages(ctx context.Context, r *reader, sources []*source, f *filter, m *merger, n int) error {
+func stages(ctx context.Context, r *reader, sources []*source, sc *screen, m *merger, n int) error {
 	g, ctx := errgroup.WithContext(ctx)
 	jobs := make(chan *batch)
 	order := make(chan *batch, 2*n) // bounds what is in memory
@@ -92,9 +85,10 @@ func stages(ctx context.Context, r *reader, sources []*source, f *filter, m *mer
 	})
 	for range n {
 		g.Go(func() error {
+			w := &worker{screen: sc}
 			for b := range jobs {
 				for i := range b.records {
-					b.results = append(b.results, b.src.process(&b.records[i], f))
+					b.results = append(b.results, w.process(b.src, &b.records[i]))
 				}
 				close(b.done)
 			}
@@ -155,39 +149,4 @@ func readBatches(ctx context.Context, r *reader, sources []*source, order, jobs 
 		return ctx.Err()
 	}
 	return nil
-}
-
-// process parses and filters a record.
-func (src *source) process(rec *record, f *filter) result {
-	d, shape := rec.doc, src.shape
-	if rec.json != nil {
-		// A JSON decoder replaces what is not UTF-8 without a word.
-		if f.InvalidUTF8 != "replace" && !utf8.Valid(rec.json) {
-			return result{drop: dropUTF8}
-		}
-		var err error
-		if d, shape, err = src.parse(rec.json); err != nil {
-			return result{bad: err}
-		}
-	} else {
-		if shape == "" {
-			shape = d.Shape()
-		}
-		d = d.Only(shape)
-	}
-	for i, m := range d.Messages {
-		if role, ok := src.columns.Roles[m.Role]; ok {
-			d.Messages[i].Role = role
-		}
-	}
-	if !f.repair(&d) {
-		return result{drop: dropUTF8}
-	}
-	if why := f.reason(&d); why != "" {
-		return result{drop: why}
-	}
-	if d.Shape() != shape {
-		return result{bad: fmt.Errorf("one of the columns of a %s document is empty", shape)}
-	}
-	return result{doc: d, hash: d.Hash()}
 }

@@ -122,14 +122,16 @@ func (d *Document) Hash() [sha256.Size]byte {
 // Stats is what stats.json holds. Counts that are zero are left out of its maps, so that a filter that drops nothing
 // changes no byte of a dataset.
 type Stats struct {
-	Shape       Shape            `json:"shape"`
-	Records     int64            `json:"records"`                // read from the sources, bad ones included
-	Kept        int64            `json:"kept"`                   // written: the documents of all splits
-	Dropped     map[string]int64 `json:"dropped"`                // by the filter that dropped them
-	Duplicates  int64            `json:"duplicates"`             // exact copies of an earlier document
-	BadRecords  int64            `json:"bad_records"`            // that could not be read as a document
-	BadExamples []string         `json:"bad_examples,omitempty"` // the first few of them, with the reason
-	Splits      map[string]Split `json:"splits"`                 // filled in by the Writer
+	Shape        Shape            `json:"shape"`
+	Records      int64            `json:"records"`                 // read from the sources, bad ones included
+	Kept         int64            `json:"kept"`                    // written: the documents of all splits
+	Dropped      map[string]int64 `json:"dropped"`                 // by the filter that dropped them
+	Duplicates   int64            `json:"duplicates"`              // exact copies of an earlier document
+	LinesRemoved int64            `json:"lines_removed,omitempty"` // from documents that stay, because they stand too often
+	BeyondLimit  int64            `json:"beyond_limit,omitempty"`  // looked at, and more than the limit asks for
+	BadRecords   int64            `json:"bad_records"`             // that could not be read as a document
+	BadExamples  []string         `json:"bad_examples,omitempty"`  // the first few of them, with the reason
+	Splits       map[string]Split `json:"splits"`                  // filled in by the Writer
 }
 
 // A Split is one part of a dataset.
