@@ -47,11 +47,13 @@ var dropNames = []string{dropUTF8, dropEmpty, dropMinChars, dropMaxChars, dropLi
 type filter struct {
 	Filter
 	patterns []*regexp.Regexp
+	counting bool      // whether any limit needs counts
 	measurer *measurer // nil if no limit of Prose is set
 }
 
 func newFilter(f Filter) (*filter, error) {
 	out := &filter{Filter: f.withRules()}
+	out.counting = f.MinChars != nil || f.MaxChars != nil || f.MaxLineChars != nil || f.MaxRun != nil || f.MinAlpha != nil
 	if out.Prose.active() {
 		out.measurer = newMeasurer(&out.Prose)
 	}
@@ -96,7 +98,10 @@ func (f *filter) reason(text string) (name, figure string) {
 	if strings.TrimSpace(text) == "" {
 		return dropEmpty, ""
 	}
-	c := count(text)
+	var c counts
+	if f.counting {
+		c = count(text)
+	}
 	switch {
 	case f.MinChars != nil && c.chars < *f.MinChars:
 		return dropMinChars, fmt.Sprintf("%d characters", c.chars)
@@ -157,23 +162,34 @@ func count(text string) counts {
 		} else if r != '\r' {
 			line++
 		}
-		if unicode.IsSpace(r) {
+		var isSpace, isLetter bool
+		if r < utf8.RuneSelf {
+			isSpace, isLetter = asciiSpace(r), asciiLetter(r)
+		} else {
+			isSpace, isLetter = unicode.IsSpace(r), unicode.IsLetter(r)
+		}
+		if isSpace {
 			last = -1
 			continue
 		}
 		c.visible++
-		if unicode.IsLetter(r) {
+		if isLetter {
 			c.letters++
 		}
 		if r != last {
+			c.longestRun = max(c.longestRun, run)
 			run, last = 0, r
 		}
 		run++
-		c.longestRun = max(c.longestRun, run)
 	}
+	c.longestRun = max(c.longestRun, run)
 	c.longestLine = max(c.longestLine, line)
 	return c
 }
+
+// The two questions that are asked of every character; asking package unicode about ASCII takes several times as long.
+func asciiSpace(r rune) bool  { return r == ' ' || '\t' <= r && r <= '\r' }
+func asciiLetter(r rune) bool { return 'a' <= r|0x20 && r|0x20 <= 'z' }
 
 // repeatedLines is the share of the bytes of all lines that are in lines equal to an earlier one, white space at the
 // ends and blank lines left aside.

@@ -89,17 +89,17 @@ func (m *merger) add(src *source, rec *record, res *result) error {
 	case res.bad != nil:
 		return m.bad(src, rec, res.bad)
 	case res.drop != "":
-		where := m.where(rec)
+		where := m.where(src, rec)
 		m.drop(res.drop, where, &res.doc, res.figure)
 		if res.match != nil {
 			return m.report.contaminated(where, res.match)
 		}
 		return nil
 	case m.copy(res.hash):
-		m.duplicate(m.where(rec), &res.doc)
+		m.duplicate(m.where(src, rec), &res.doc)
 		return nil
 	case m.second != nil:
-		return m.second.add(&spooled{m.where(rec), splitHash(res.hash), res.doc}, res.keys)
+		return m.second.add(&spooled{m.where(src, rec), splitHash(res.hash), res.doc}, res.keys)
 	}
 	err := m.keep(&res.doc, splitHash(res.hash))
 	if errors.Is(err, errEnough) {
@@ -151,23 +151,25 @@ func (m *merger) keep(d *corpus.Document, hash uint64) error {
 	return m.writer.Write(name, d)
 }
 
-// where names a record in the artifacts: a file outside the pipeline's folder only by its name, because where a machine
-// keeps its files must not change their bytes.
-func (m *merger) where(rec *record) string {
+// where names a record in the artifacts: a file by its path in the pipeline's folder or, if it is elsewhere, in the folder
+// that all files of its source are in, because where a machine keeps its files must not change their bytes.
+func (m *merger) where(src *source, rec *record) string {
 	if rec.path == "" {
 		return rec.where()
 	}
-	name := filepath.Base(rec.path)
-	if rel, err := filepath.Rel(m.rt.Spec().Dir, rec.path); err == nil && filepath.IsLocal(rel) {
-		name = filepath.ToSlash(rel)
+	name, err := filepath.Rel(m.rt.Spec().Dir, rec.path)
+	if err != nil || !filepath.IsLocal(name) {
+		if name, err = filepath.Rel(src.common(), rec.path); err != nil {
+			name = filepath.Base(rec.path)
+		}
 	}
-	return fmt.Sprintf("%s:%d", name, rec.number)
+	return fmt.Sprintf("%s:%d", filepath.ToSlash(name), rec.number)
 }
 
 // bad counts a record that is no document. A program has no right to any: it was written for this.
 func (m *merger) bad(src *source, rec *record, reason error) error {
 	// In messages a file outside the pipeline's folder has its whole path.
-	shown := m.where(rec)
+	shown := m.where(src, rec)
 	where := shown
 	if rel, err := filepath.Rel(m.rt.Spec().Dir, rec.path); rec.path != "" && (err != nil || !filepath.IsLocal(rel)) {
 		where = rec.where()

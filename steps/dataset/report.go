@@ -199,7 +199,11 @@ func (r *report) summary(w *strings.Builder, s *corpus.Stats) {
 	r.evaluationsFound(w)
 	for _, name := range r.names() {
 		examples := r.shown(name)
-		fmt.Fprintf(w, "\n## %s\n\n%d of the %d documents.\n", name, len(examples), r.drops[name].documents)
+		what := "All that it dropped."
+		if n := r.drops[name].documents; n > examplesShown {
+			what = fmt.Sprintf("%d of %d, drawn at random.", examplesShown, n)
+		}
+		fmt.Fprintf(w, "\n## %s\n\n%s\n", name, what)
 		for _, e := range examples {
 			fmt.Fprintf(w, "\n**%s**", e.Where)
 			if e.Figure != "" {

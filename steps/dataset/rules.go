@@ -203,8 +203,7 @@ func (m *measurer) words(out *measures, line string) (spaces int) {
 	for i, r := range line {
 		var isLetter, isSpace, isDigit, single bool
 		if r < utf8.RuneSelf {
-			isSpace = r == ' ' || '\t' <= r && r <= '\r'
-			isLetter = 'a' <= r|0x20 && r|0x20 <= 'z'
+			isSpace, isLetter = asciiSpace(r), asciiLetter(r)
 			isDigit = '0' <= r && r <= '9'
 		} else {
 			isSpace, isLetter, isDigit, single = unicode.IsSpace(r), unicode.IsLetter(r), unicode.IsDigit(r), ngram.Alone(r)

@@ -142,7 +142,7 @@ func (s *second) set(i int) ([]uint64, error) {
 // countLines counts the lines of the documents that stay and notes those that stand too often.
 func (s *second) countLines(ctx context.Context) error {
 	sorter := extsort.New(s.dir, s.dedup.Memory<<20, true)
-	defer sorter.Close() // the folder is emptied anyway
+	defer func() { _ = sorter.Close() }() // the folder is emptied before the next attempt anyway
 	for i := range s.spool.len() {
 		if _, gone := s.copied[i]; gone {
 			continue

@@ -21,6 +21,25 @@ type source struct {
 	shape   corpus.Shape // of its documents; empty if each decides
 
 	stderr tail // of a program
+
+	folder *string // see common
+}
+
+// common is the deepest folder that all files of the source are in.
+func (src *source) common() string {
+	if src.folder == nil {
+		var folder string
+		for i, file := range src.files {
+			if i == 0 {
+				folder = filepath.Dir(file)
+			}
+			for folder != filepath.Dir(folder) && !strings.HasPrefix(file, folder+string(filepath.Separator)) {
+				folder = filepath.Dir(folder)
+			}
+		}
+		src.folder = &folder
+	}
+	return *src.folder
 }
 
 type kind int
