@@ -229,12 +229,37 @@ func (m *measurer) words(out *measures, line string) (spaces int) {
 
 // stopWord notes a word, its punctuation taken off, if it is one of the stop words.
 func (m *measurer) stopWord(out *measures, word string) {
-	if len(m.stop) == 0 || len(word) > m.longest+8 {
+	if len(m.stop) == 0 {
 		return
 	}
-	word = strings.TrimFunc(word, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) })
-	if i, ok := m.stop[strings.ToLower(word)]; ok {
-		out.stopWords |= 1 << i
+	for word != "" && word[0] < utf8.RuneSelf && !asciiLetter(rune(word[0])) {
+		word = word[1:]
+	}
+	for word != "" && word[len(word)-1] < utf8.RuneSelf && !asciiLetter(rune(word[len(word)-1])) {
+		word = word[:len(word)-1]
+	}
+	if len(word) > m.longest+8 { // marks beyond ASCII may still come off, and change their length in lower case
+		return
+	}
+	var low [64]byte
+	for i := range min(len(word), len(low)) {
+		c := word[i]
+		if c >= utf8.RuneSelf {
+			word = strings.ToLower(strings.TrimFunc(word, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) }))
+			if at, ok := m.stop[word]; ok {
+				out.stopWords |= 1 << at
+			}
+			return
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		low[i] = c
+	}
+	if len(word) <= m.longest && len(word) <= len(low) {
+		if at, ok := m.stop[string(low[:len(word)])]; ok {
+			out.stopWords |= 1 << at
+		}
 	}
 }
 
