@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,8 +21,8 @@ func (a *app) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export ADDRESS DIR [PIPELINE]",
 		Short: "Copy an artifact out of the store",
-		Long: `Copies the artifact that a step has made into a folder. A step with several artifacts needs the name of one:
-TYPE.NAME.OUTPUT.`,
+		Long: `Copies the artifact that a step has made into a folder. Of several that a step makes, the one of the
+step type's name is meant, or the one that TYPE.NAME.OUTPUT names.`,
 		Args:              cobra.RangeArgs(2, 3),
 		ValidArgsFunction: a.completeAddress,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -68,6 +69,8 @@ func (p *project) artifact(made *plan.Plan, name, kind string) (artifact, error)
 		return artifact{}, invalid("%s has no %s called %q", step.Name(), what, output)
 	case len(names) == 0:
 		return artifact{}, invalid("%s makes no %s", step.Name(), what)
+	case len(names) > 1 && slices.Contains(names, step.Type.Name): // a dataset's dataset, not its report
+		names = []string{step.Type.Name}
 	case len(names) > 1:
 		return artifact{}, invalid("%s makes several artifacts: name one of %s.%s", step.Name(), step.Name(), strings.Join(names, ", "+step.Name()+"."))
 	}

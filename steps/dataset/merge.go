@@ -201,7 +201,7 @@ func (m *merger) finish() error {
 		m.rt.Warn("holdout = %g keeps none of the %d documents back: there are too few", m.config.Holdout, m.train.Documents)
 	}
 	if n := s.Dropped[dropEvaluation]; n > 0 {
-		m.rt.Warn("decontaminate dropped %d documents that hold pieces of the evaluation sets: the report lists them", n)
+		m.rt.Warn("decontaminate: %d of %d records hold pieces of the evaluation sets and were dropped; the report lists them", n, s.Records)
 	}
 	if m.second != nil {
 		m.report.common = m.second.mostCommon()

@@ -73,7 +73,7 @@ func (s *second) add(d *spooled, keys []uint64) error {
 }
 
 // decide finds out which documents and lines go.
-func (s *second) decide(ctx context.Context, rt *steps.Runtime) error {
+func (s *second) decide(ctx context.Context, rt *steps.Runtime, progress *progress) error {
 	if err := s.spool.full(); err != nil {
 		return err
 	}
@@ -84,6 +84,7 @@ func (s *second) decide(ctx context.Context, rt *steps.Runtime) error {
 			if compared++; ctx.Err() != nil {
 				return 0, ctx.Err()
 			}
+			progress.second(int64(later), int64(s.spool.len()))
 			return s.similarity(earlier, later)
 		}
 		for c, err := range s.finder.Copies(*s.dedup.Near, similarity) {
@@ -102,7 +103,7 @@ func (s *second) decide(ctx context.Context, rt *steps.Runtime) error {
 		return nil
 	}
 	began := time.Now()
-	err := s.countLines(ctx)
+	err := s.countLines(ctx, progress)
 	rt.Log("lines: %d different ones stand more than %d times, %.1f s", len(s.lines), *s.dedup.Lines, time.Since(began).Seconds())
 	return err
 }
@@ -140,7 +141,7 @@ func (s *second) set(i int) ([]uint64, error) {
 }
 
 // countLines counts the lines of the documents that stay and notes those that stand too often.
-func (s *second) countLines(ctx context.Context) error {
+func (s *second) countLines(ctx context.Context, progress *progress) error {
 	sorter := extsort.New(s.dir, s.dedup.Memory<<20, true)
 	defer func() { _ = sorter.Close() }() // the folder is emptied before the next attempt anyway
 	for i := range s.spool.len() {
@@ -154,6 +155,7 @@ func (s *second) countLines(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		progress.second(int64(i), int64(s.spool.len()))
 		for line := range strings.SplitSeq(d.doc.Text, "\n") {
 			if hash, ok := s.line(line); ok {
 				if err := sorter.Add(extsort.Pair{Key: hash, Value: 1}); err != nil {
@@ -252,7 +254,7 @@ func (m *merger) finishSecond(ctx context.Context) error {
 	if m.shape != corpus.TextShape && s.dedup.Lines != nil && s.spool.len() > 0 {
 		return steps.Blame("dedup.lines", "lines are removed from documents with a text, and these are %s documents: leave it out", m.shape)
 	}
-	if err := s.decide(ctx, m.rt); err != nil {
+	if err := s.decide(ctx, m.rt, m.progress); err != nil {
 		return err
 	}
 	m.seen = map[[16]byte]struct{}{}

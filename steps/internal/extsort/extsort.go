@@ -44,10 +44,11 @@ type Sorter struct {
 	ends   []int64 // where each run ends in the file
 }
 
-// New makes a sorter with a scratch file in dir and about memory bytes for the pairs; merging takes 64 KiB for each run
-// besides. With sum, pairs of equal keys become one whose value is the sum of theirs.
+// New makes a sorter with a scratch file in dir and at most memory bytes (but 24 pairs in any case) for the pairs; merging
+// takes 64 KiB for each run besides. With sum, pairs of equal keys become one whose value is the sum of theirs.
 func New(dir string, memory int64, sum bool) *Sorter {
-	return &Sorter{dir: dir, limit: int(max(memory/Size, 16)), sum: sum}
+	// The buffer doubles as it fills: for a moment there are two, the old one half as large.
+	return &Sorter{dir: dir, limit: int(max(memory/Size*2/3, 16)), sum: sum}
 }
 
 // Add takes a pair. The error is one of writing the scratch file.
@@ -60,6 +61,11 @@ func (s *Sorter) Add(p Pair) error {
 				return fmt.Errorf("sorting in %s: %w", s.dir, err)
 			}
 		}
+	}
+	if n := len(s.buffer); n == cap(s.buffer) {
+		grown := make([]Pair, n, min(max(2*n, 1024), s.limit))
+		copy(grown, s.buffer)
+		s.buffer = grown
 	}
 	s.buffer = append(s.buffer, p)
 	return nil

@@ -56,7 +56,7 @@ func TestSorted(t *testing.T) {
 			if got := sorted(t, s); !slices.Equal(got, expect) {
 				t.Errorf("memory %d, sum %t: reading them again gives something else", memory, sum)
 			}
-			if spilled := len(s.ends) > 0; !sum && spilled != (memory < 16*5000) {
+			if spilled := len(s.ends) > 0; !sum && spilled != (memory < 1<<30) {
 				t.Errorf("memory %d: spilled is %t", memory, spilled)
 			}
 			if err := s.Close(); err != nil {
