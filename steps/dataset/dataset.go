@@ -3,8 +3,11 @@
 //
 // The work is one pipeline of three stages: a reader goes through the sources in order, several workers parse and
 // filter, and a merger takes their results in the reader's order, so that the output does not depend on how many
-// workers there are. Start at [Type] for what may be written, at run.go for the stages; the format on disk is
-// steps/internal/corpus.
+// workers there are. What needs all documents to be known, near-copies and common lines, is decided and written in a
+// second way through them, from a scratch file (second.go). Beside the dataset stands a report of what was dropped.
+//
+// Start at [Type] for what may be written, at run.go for the stages, at screen.go for what each document goes through; the
+// format on disk is steps/internal/corpus.
 package dataset
 
 import (
