@@ -72,7 +72,11 @@ func (m *merger) merge(b *batch) error {
 			return err
 		}
 	}
-	m.progress.report(m.train.Documents + m.holdout.Documents)
+	documents := m.train.Documents + m.holdout.Documents
+	if m.second != nil {
+		documents = int64(m.second.spool.len())
+	}
+	m.progress.report(documents)
 	return b.err
 }
 

@@ -137,28 +137,41 @@ func (r *report) write(s *corpus.Stats) error {
 	return nil
 }
 
-// names lists the filters that dropped something, in the order in which they are looked at.
+// names lists the filters that the recipe asks for, in the order in which they are looked at.
 func (r *report) names() []string {
 	all := slices.Insert(slices.Clone(dropNames), slices.Index(dropNames, dropNear), "duplicate")
-	return slices.DeleteFunc(all, func(name string) bool { return r.drops[name] == nil })
+	return slices.DeleteFunc(all, func(name string) bool { return r.drops[name] == nil && r.limit(name) == "" })
+}
+
+// dropped is what a filter has dropped; nothing if it was never heard of.
+func (r *report) dropped(name string) *drops {
+	if d := r.drops[name]; d != nil {
+		return d
+	}
+	return &drops{}
 }
 
 // shown lists the examples of a filter in their order.
 func (r *report) shown(name string) []example {
-	slices.SortFunc(r.drops[name].examples, func(a, b example) int { return cmp.Compare(a.number, b.number) })
-	return r.drops[name].examples
+	examples := r.dropped(name).examples
+	slices.SortFunc(examples, func(a, b example) int { return cmp.Compare(a.number, b.number) })
+	return examples
 }
 
-// limit is what the recipe, or a rule that it names, sets for a filter.
+// limit is what the recipe, or a rule that it names, sets for a filter; "" if nothing.
 func (r *report) limit(name string) string {
-	switch name {
-	case dropEvaluation:
+	switch dedup := r.config.Dedup; {
+	case name == dropEvaluation && r.config.Decontaminate != nil:
 		return fmt.Sprintf("%d words in a row", r.config.Decontaminate.Ngram)
-	case dropNear:
-		return fmt.Sprintf("%g", *r.config.Dedup.Near)
-	case dropLines:
-		return fmt.Sprintf("%d times", *r.config.Dedup.Lines)
-	case dropMatching:
+	case name == "duplicate" && dedup != nil && dedup.Exact:
+		return "equal"
+	case name == dropNear && dedup != nil && dedup.Near != nil:
+		return fmt.Sprintf("%g", *dedup.Near)
+	case name == dropLines && dedup != nil && dedup.Lines != nil:
+		return fmt.Sprintf("%d times", *dedup.Lines)
+	case name == dropMatching && len(r.filter.DropMatching) > 0:
+		return "`" + strings.ReplaceAll(strings.Join(r.filter.DropMatching, "` `"), "|", "\\|") + "`"
+	case name == dropMatching:
 		return ""
 	}
 	data, err := json.Marshal(r.filter)
@@ -181,7 +194,7 @@ func (r *report) summary(w *strings.Builder, s *corpus.Stats) {
 	fmt.Fprintf(w, "# What was kept and what was dropped\n\n%d records were read, %d documents are kept.\n\n", s.Records, s.Kept)
 	fmt.Fprintf(w, "| | limit | documents | of all | bytes |\n|---|---|---:|---:|---:|\n")
 	for _, name := range r.names() {
-		d := r.drops[name]
+		d := r.dropped(name)
 		fmt.Fprintf(w, "| `%s` | %s | %d | %s | %d |\n", name, r.limit(name), d.documents, share(d.documents), d.bytes)
 	}
 	if s.BadRecords > 0 {
@@ -199,6 +212,9 @@ func (r *report) summary(w *strings.Builder, s *corpus.Stats) {
 	r.evaluationsFound(w)
 	for _, name := range r.names() {
 		examples := r.shown(name)
+		if len(examples) == 0 {
+			continue
+		}
 		what := "All that it dropped."
 		if n := r.drops[name].documents; n > examplesShown {
 			what = fmt.Sprintf("%d of %d, drawn at random.", examplesShown, n)
