@@ -46,6 +46,10 @@ func BenchmarkScreen(b *testing.B) {
 	}{
 		{"hash", func(*Config) {}},
 		{"gopher and fineweb", looseRules},
+		{"gopher_repetition", func(c *Config) {
+			c.Filter.Repetition = Repetition{MaxDuplicateLines: ptr(1.0), MaxDuplicateParagraphs: ptr(1.0), MaxTopNgrams: map[string]float64{"2": 1, "3": 1, "4": 1},
+				MaxRepeatedNgrams: map[string]float64{"5": 1, "6": 1, "7": 1, "8": 1, "9": 1, "10": 1}}
+		}},
 		{"characters", func(c *Config) { c.Filter.MinChars = ptr(1) }},
 		{"near", func(c *Config) { c.Dedup = nearly(0.8) }},
 	} {

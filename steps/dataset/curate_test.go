@@ -280,7 +280,7 @@ func TestIdleCurationChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Filter.Rules, c.Filter.MinWords = []string{"gopher", "fineweb"}, ptr(10)
+	c.Filter.Rules, c.Filter.MinWords = []string{"gopher", "gopher_repetition", "fineweb"}, ptr(10)
 	c.Dedup = nearly(0.8)
 	c.Dedup.Lines = ptr(int64(6))
 	c.Decontaminate = &Decontaminate{Against: []steps.Artifact{eval.artifact()}, Ngram: 13}
@@ -324,6 +324,8 @@ func TestCurationErrors(t *testing.T) {
 		{"against a rule's", "x", func(c *Config) { c.Filter.Rules, c.Filter.MaxWords = []string{"gopher"}, ptr(40) }, "filter.min_words", []string{"min_words = 50", "max_words = 40"}},
 		{"word lengths against each other", "x", func(c *Config) { c.Filter.MinMeanWordChars, c.Filter.MaxMeanWordChars = ptr(4.0), ptr(3.5) }, "filter.min_mean_word_chars", []string{"4", "3.5"}},
 		{"too many stop words", "x", func(c *Config) { c.Filter.MinStopWords, c.Filter.StopWords = ptr(3), []string{"a", "b"} }, "filter.min_stop_words", []string{"3", "2"}},
+		{"not a number of words", "x", func(c *Config) { c.Filter.MaxTopNgrams = map[string]float64{"two": 0.2} }, "filter.max_top_ngrams", []string{`"two" is no number of words`}},
+		{"not a share", "x", func(c *Config) { c.Filter.MaxRepeatedNgrams = map[string]float64{"5": 15} }, "filter.max_repeated_ngrams", []string{"5 = 15"}},
 		{"no evaluation set", "x", func(c *Config) {
 			c.Decontaminate = &Decontaminate{Against: []steps.Artifact{{Kind: "dataset", Path: "/nowhere/at/all"}}, Ngram: 13}
 		}, "decontaminate.against[0]", []string{"/nowhere/at/all"}},

@@ -95,7 +95,7 @@ type Columns struct {
 // Filter holds the filters, in the order in which they are applied; drop_matching comes last. Characters are Unicode code
 // points.
 type Filter struct {
-	Rules            []string `json:"rules" optional:"true" one_of:"gopher,fineweb" doc:"Published sets of limits, meant for English prose; single settings override theirs. gopher: min_words 50, max_words 100000, min_mean_word_chars 3, max_mean_word_chars 10, max_symbols_per_word 0.1, max_bullet_lines 0.9, max_ellipsis_lines 0.3, min_words_with_letter 0.8, min_stop_words 2. fineweb: min_punctuated_lines 0.12, max_short_lines 0.67, max_repeated_lines 0.01, max_newlines_per_word 0.3."`
+	Rules            []string `json:"rules" optional:"true" one_of:"gopher,gopher_repetition,fineweb" doc:"Published sets of limits, meant for English prose; single settings override theirs. gopher: min_words 50, max_words 100000, min_mean_word_chars 3, max_mean_word_chars 10, max_symbols_per_word 0.1, max_bullet_lines 0.9, max_ellipsis_lines 0.3, min_words_with_letter 0.8, min_stop_words 2. gopher_repetition: max_repeated_lines 0.2, max_duplicate_lines 0.3, max_duplicate_paragraphs 0.3, max_repeated_paragraphs 0.2, max_top_ngrams { 2 = 0.2, 3 = 0.18, 4 = 0.16 }, max_repeated_ngrams { 5 = 0.15, 6 = 0.14, 7 = 0.13, 8 = 0.12, 9 = 0.11, 10 = 0.1 }. fineweb: min_punctuated_lines 0.12, max_short_lines 0.67, max_repeated_lines 0.01, max_newlines_per_word 0.3. Where two sets limit the same, the smaller limit holds."`
 	InvalidUTF8      string   `json:"invalid_utf8" default:"\"drop\"" one_of:"drop,replace" doc:"What to do with text that is not UTF-8: drop the document, or put U+FFFD where it is wrong."`
 	MinChars         *int     `json:"min_chars" min:"1" doc:"Fewest characters."`
 	MaxChars         *int     `json:"max_chars" min:"1" doc:"Most characters."`
@@ -105,6 +105,7 @@ type Filter struct {
 	MaxRepeatedLines *float64 `json:"max_repeated_lines" min:"0" max:"1" doc:"Largest share of the text that may be in lines equal to an earlier one; blank lines do not count."`
 	DropMatching     []string `json:"drop_matching" optional:"true" doc:"Regular expressions (RE2) of which none may match anywhere in the text."`
 
+	Repetition
 	Prose
 }
 
@@ -165,9 +166,11 @@ func check(s *steps.Spec) error {
 	if f := c.Filter; f.MinChars != nil && f.MaxChars != nil && *f.MinChars > *f.MaxChars {
 		return steps.Blame("filter.min_chars", "min_chars = %d is more than max_chars = %d: no document can be both", *f.MinChars, *f.MaxChars)
 	}
-	prose := c.Filter.withRules().Prose
-	if setting, err := prose.check(); err != nil {
-		return steps.Blame("filter."+setting, "%w", err)
+	f := c.Filter.withRules()
+	for _, check := range []func() (string, error){f.Repetition.check, f.Prose.check} {
+		if setting, err := check(); err != nil {
+			return steps.Blame("filter."+setting, "%w", err)
+		}
 	}
 	if d := c.Dedup; d != nil && d.Near != nil {
 		if p := minhash.Probability(*d.Near, d.Buckets, d.Hashes); p < leastFound {

@@ -13,14 +13,21 @@ import (
 // The names under which dropped records are counted, in the order in which they are looked at; where a setting of the
 // filter block drops them, its name. "duplicate" and "bad" come beside them in the output dropped.
 const (
-	dropUTF8        = "invalid_utf8"
-	dropEmpty       = "empty"
-	dropMinChars    = "min_chars"
-	dropMaxChars    = "max_chars"
-	dropLine        = "max_line_chars"
-	dropRun         = "max_run"
-	dropAlpha       = "min_alpha"
-	dropRepeated    = "max_repeated_lines"
+	dropUTF8     = "invalid_utf8"
+	dropEmpty    = "empty"
+	dropMinChars = "min_chars"
+	dropMaxChars = "max_chars"
+	dropLine     = "max_line_chars"
+	dropRun      = "max_run"
+	dropAlpha    = "min_alpha"
+	dropRepeated = "max_repeated_lines"
+
+	dropDuplicateLines      = "max_duplicate_lines"
+	dropDuplicateParagraphs = "max_duplicate_paragraphs"
+	dropRepeatedParagraphs  = "max_repeated_paragraphs"
+	dropTopNgrams           = "max_top_ngrams"
+	dropRepeatedNgrams      = "max_repeated_ngrams"
+
 	dropMinWords    = "min_words"
 	dropMaxWords    = "max_words"
 	dropMinMeanWord = "min_mean_word_chars"
@@ -40,6 +47,7 @@ const (
 )
 
 var dropNames = []string{dropUTF8, dropEmpty, dropMinChars, dropMaxChars, dropLine, dropRun, dropAlpha, dropRepeated,
+	dropDuplicateLines, dropDuplicateParagraphs, dropRepeatedParagraphs, dropTopNgrams, dropRepeatedNgrams,
 	dropMinWords, dropMaxWords, dropMinMeanWord, dropMaxMeanWord, dropSymbols, dropBullets, dropEllipses, dropWithLetter, dropStopWords,
 	dropPunctuated, dropShortLines, dropNewlines, dropMatching, dropEvaluation, dropNear, dropLines}
 
@@ -47,13 +55,15 @@ var dropNames = []string{dropUTF8, dropEmpty, dropMinChars, dropMaxChars, dropLi
 type filter struct {
 	Filter
 	patterns []*regexp.Regexp
-	counting bool      // whether any limit needs counts
+	counting bool // whether any limit needs counts
+	repeater *repeater
 	measurer *measurer // nil if no limit of Prose is set
 }
 
 func newFilter(f Filter) (*filter, error) {
 	out := &filter{Filter: f.withRules()}
 	out.counting = f.MinChars != nil || f.MaxChars != nil || f.MaxLineChars != nil || f.MaxRun != nil || f.MinAlpha != nil
+	out.repeater = newRepeater(&out.Repetition)
 	if out.Prose.active() {
 		out.measurer = newMeasurer(&out.Prose)
 	}
@@ -115,9 +125,12 @@ func (f *filter) reason(text string) (name, figure string) {
 		return dropAlpha, fmt.Sprintf("%d of %d characters are letters", c.letters, c.visible)
 	}
 	if f.MaxRepeatedLines != nil {
-		if share := repeatedLines(text); share > *f.MaxRepeatedLines {
+		if _, share := repeats(text, "\n"); share > *f.MaxRepeatedLines {
 			return dropRepeated, fmt.Sprintf("%.3f of the text", share)
 		}
+	}
+	if name, figure := f.repeater.reason(text); name != "" {
+		return name, figure
 	}
 	if f.measurer != nil {
 		if name, figure := f.Prose.reason(f.measurer.measure(text)); name != "" {
@@ -190,25 +203,3 @@ func count(text string) counts {
 // The two questions that are asked of every character; asking package unicode about ASCII takes several times as long.
 func asciiSpace(r rune) bool  { return r == ' ' || '\t' <= r && r <= '\r' }
 func asciiLetter(r rune) bool { return 'a' <= r|0x20 && r|0x20 <= 'z' }
-
-// repeatedLines is the share of the bytes of all lines that are in lines equal to an earlier one, white space at the
-// ends and blank lines left aside.
-func repeatedLines(text string) float64 {
-	seen := map[string]bool{}
-	all, repeated := 0, 0
-	for line := range strings.SplitSeq(text, "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		all += len(line)
-		if seen[line] {
-			repeated += len(line)
-		}
-		seen[line] = true
-	}
-	if all == 0 {
-		return 0
-	}
-	return float64(repeated) / float64(all)
-}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -182,10 +183,19 @@ func (r *report) limit(name string) string {
 	if json.Unmarshal(data, &settings) != nil || settings[name] == nil {
 		return ""
 	}
-	if f, ok := settings[name].(float64); ok {
-		return fmt.Sprintf("%.10g", f)
+	switch v := settings[name].(type) {
+	case float64:
+		return fmt.Sprintf("%.10g", v)
+	case map[string]any:
+		var parts []string
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, fmt.Sprintf("%s: %v", key, v[key]))
+		}
+		slices.SortStableFunc(parts, func(a, b string) int { return cmp.Compare(strings.Index(a, ":"), strings.Index(b, ":")) }) // 10 after 9
+		return strings.Join(parts, ", ")
+	default:
+		return fmt.Sprint(v)
 	}
-	return fmt.Sprint(settings[name])
 }
 
 // summary writes the page.

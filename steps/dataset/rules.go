@@ -54,6 +54,18 @@ func (f Filter) withRules() Filter {
 		fill(&f.MaxRepeatedLines, 0.01)
 		fill(&f.MaxNewlinesPerWord, 0.3)
 	}
+	if slices.Contains(f.Rules, "gopher_repetition") { // after fineweb, whose limit on repeated lines is smaller
+		fill(&f.MaxRepeatedLines, 0.2)
+		fill(&f.MaxDuplicateLines, 0.3)
+		fill(&f.MaxDuplicateParagraphs, 0.3)
+		fill(&f.MaxRepeatedParagraphs, 0.2)
+		if f.MaxTopNgrams == nil {
+			f.MaxTopNgrams = gopherTopNgrams
+		}
+		if f.MaxRepeatedNgrams == nil {
+			f.MaxRepeatedNgrams = gopherRepeatedNgrams
+		}
+	}
 	fill(&f.ShortLineChars, shortLineChars)
 	if f.StopWords == nil {
 		f.StopWords = englishStopWords
