@@ -42,6 +42,9 @@ func TestHashes(t *testing.T) {
 			t.Errorf("%q differs", same)
 		}
 	}
+	if !slices.Equal(hashes("ÄRGER МИР 你好 ÉTÉ", 2), hashes("ärger, мир: 你 好, été", 2)) {
+		t.Error("case and spaces beyond ASCII count")
+	}
 	// The same three words have the same hash wherever they stand.
 	if moved := hashes("zero and one two three four", 3); !slices.Equal(moved[2:], base[:2]) {
 		t.Error("a hash depends on where its words stand")
