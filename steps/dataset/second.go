@@ -64,6 +64,9 @@ func newSecond(dir string, d *Dedup) (*second, error) {
 
 // add sets a document aside.
 func (s *second) add(d *spooled, keys []uint64) error {
+	if shape := d.doc.Shape(); s.dedup.Lines != nil && shape != corpus.TextShape {
+		return steps.Blame("dedup.lines", "lines are removed from documents with a text, and these are %s documents: leave it out", shape)
+	}
 	if s.finder != nil {
 		if err := s.finder.Add(keys); err != nil {
 			return err
@@ -251,9 +254,6 @@ func (s *second) close() error {
 // finishSecond decides and keeps what is left, in order.
 func (m *merger) finishSecond(ctx context.Context) error {
 	s := m.second
-	if m.shape != corpus.TextShape && s.dedup.Lines != nil && s.spool.len() > 0 {
-		return steps.Blame("dedup.lines", "lines are removed from documents with a text, and these are %s documents: leave it out", m.shape)
-	}
 	if err := s.decide(ctx, m.rt, m.progress); err != nil {
 		return err
 	}
