@@ -2,9 +2,8 @@ package cpu
 
 import "athanor/gpu"
 
-// fewRows is how many rows of x Linear multiplies row by row: then reading w bounds the speed, and packing it would
-// only read it twice.
-const fewRows = 8
+// fewRows is up to how many rows of x Linear reads w where it lies: packing it would take longer than is won.
+const fewRows = 32
 
 // Linear sets y = add + x·wᵀ.
 func (d *device) Linear(y, x, w, add gpu.Tensor) {
@@ -70,18 +69,37 @@ func (g *gemm) rowsTile() int { return max(16, 1<<14/max(1, g.k)) &^ 3 }
 
 func (g rowsPhase) tile(i, w int) {
 	// A few rows of B at a time stay in the first-level cache for all rows of A.
-	const block = 4
-	k := g.device.kernels
-	sums := grow(&g.device.workers[w].edge, block)
+	const block = 16
+	sums := grow(&g.device.workers[w].edge, g.m*block)
 	for c := i * g.cols; c < min(g.n, (i+1)*g.cols); c += block {
 		n := min(block, g.n-c)
+		g.dots(sums, block, c, n)
 		for r := range g.m {
-			k.DotRows(sums[:n], g.a.data[r*g.a.ld:][:g.k], g.b.data[c*g.b.ld:], g.b.ld)
-			out := g.c[r*g.ldc+c:][:n]
+			row := sums[r*block:][:n]
 			if g.add != nil {
-				k.Add(sums[:n], g.add[r*g.ldc+c:][:n])
+				g.device.kernels.Add(row, g.add[r*g.ldc+c:][:n])
 			}
-			copy(out, sums)
+			copy(g.c[r*g.ldc+c:], row)
+		}
+	}
+}
+
+// dots computes columns [c, c+n) of a·b. Rows of sums are ld apart.
+func (g rowsPhase) dots(sums []float32, ld, c, n int) {
+	k := g.device.kernels
+	b, whole, r := g.b.data[c*g.b.ld:], n&^3, 0
+	if whole > 0 {
+		for ; r+k.DotBlockRows <= g.m; r += k.DotBlockRows {
+			k.DotBlock(sums[r*ld:], ld, g.a.data[r*g.a.ld:], g.a.ld, b, g.b.ld, g.k, whole)
+		}
+	}
+	for i := range g.m {
+		from := 0
+		if i < r {
+			from = whole
+		}
+		if from < n {
+			k.DotRows(sums[i*ld+from:][:n-from], g.a.data[i*g.a.ld:][:g.k], b[from*g.b.ld:], g.b.ld)
 		}
 	}
 }

@@ -15,6 +15,7 @@ type assembly struct {
 	max             func(x []float32) float32
 	expSum          func(x []float32, scale, shift float32) float32
 	dotRows         func(out, x, w []float32, ldw int)
+	dotBlock        func(out []float32, ldo int, x []float32, ldx int, w []float32, ldw, k, n int)
 	addRows         func(out, p, v []float32, ldv int)
 	add             func(out, x []float32)
 	scale           func(x []float32, s float32)
@@ -138,6 +139,14 @@ func (a *assembly) wrapReductions(k *Kernels, lanes int) {
 			case n < len(x):
 				out[i] += dotPortable(x[n:], row[n:])
 			}
+		}
+	}
+	k.DotBlockRows = lanes / 4
+	k.DotBlock = func(out []float32, ldo int, x []float32, ldx int, w []float32, ldw, depth, n int) {
+		whole := depth &^ (lanes - 1)
+		a.dotBlock(out, ldo, x, ldx, w, ldw, whole, n/4)
+		if whole < depth {
+			addDots(out, ldo, x[whole:], ldx, w[whole:], ldw, depth-whole, k.DotBlockRows, n)
 		}
 	}
 	k.AddRows = func(out, p, v []float32, ldv int) {

@@ -13,6 +13,7 @@ var assemblyAVX2 = assembly{
 	expSum:          expSumAVX2,
 	probe:           probeAVX2,
 	dotRows:         dotRowsAVX2,
+	dotBlock:        dotBlockAVX2,
 	addRows:         addRowsAVX2,
 	add:             addAVX2,
 	scale:           scaleAVX2,
@@ -77,6 +78,9 @@ func probeAVX2(n int)
 
 //go:noescape
 func dotRowsAVX2(out, x, w []float32, ldw int)
+
+//go:noescape
+func dotBlockAVX2(out []float32, ldo int, x []float32, ldx int, w []float32, ldw, k, n int)
 
 //go:noescape
 func addRowsAVX2(out, p, v []float32, ldv int)

@@ -13,6 +13,7 @@ var assemblyAVX512 = assembly{
 	expSum:          expSumAVX512,
 	probe:           probeAVX512,
 	dotRows:         dotRowsAVX512,
+	dotBlock:        dotBlockAVX512,
 	addRows:         addRowsAVX512,
 	add:             addAVX512,
 	scale:           scaleAVX512,
@@ -101,6 +102,9 @@ func probeAVX512(n int)
 
 //go:noescape
 func dotRowsAVX512(out, x, w []float32, ldw int)
+
+//go:noescape
+func dotBlockAVX512(out []float32, ldo int, x []float32, ldx int, w []float32, ldw, k, n int)
 
 //go:noescape
 func addRowsAVX512(out, p, v []float32, ldv int)

@@ -42,6 +42,10 @@ type Kernels struct {
 	Dot func(x, y []float32) float32
 	// DotRows sets out[i] = Σ_j x[j]·w[i·ldw+j] for every i < len(out).
 	DotRows func(out, x, w []float32, ldw int)
+	// DotBlock sets out[i·ldo+j] = Σ_l x[i·ldx+l]·w[j·ldw+l] for i < DotBlockRows, j < n and l < depth; n is a multiple of
+	// four.
+	DotBlock     func(out []float32, ldo int, x []float32, ldx int, w []float32, ldw, depth, n int)
+	DotBlockRows int
 	// AddRows adds Σ_i p[i]·v[i·ldv+j] to out[j].
 	AddRows func(out, p, v []float32, ldv int)
 	// Add adds x to out.

@@ -5,7 +5,7 @@ var portable = Kernels{
 	Name: "portable", MR: portableMR, NR: portableNR,
 
 	Gemm: portableGemm(), RowsGemm: rowsGemmPortable, Probe: probePortable, Transpose: transposePortable, Split: splitPortable,
-	Dot: dotPortable, DotRows: dotRowsPortable, AddRows: addRowsPortable,
+	Dot: dotPortable, DotRows: dotRowsPortable, DotBlock: dotBlockPortable, DotBlockRows: portableDotRows, AddRows: addRowsPortable,
 	Add: addPortable, Scale: scalePortable, Max: maxPortable,
 	ScaleMul: scaleMulPortable, NormBackward: normBackwardPortable, Dot3: dot3Portable,
 	Rotate: rotatePortable, SwiGLU: swigluPortable, SwiGLUBackward: swigluBackwardPortable,

@@ -46,6 +46,25 @@ func dotRowsPortable(out, x, w []float32, ldw int) {
 	}
 }
 
+const portableDotRows = 4
+
+func dotBlockPortable(out []float32, ldo int, x []float32, ldx int, w []float32, ldw, depth, n int) {
+	for i := range portableDotRows {
+		clear(out[i*ldo:][:n])
+	}
+	addDots(out, ldo, x, ldx, w, ldw, depth, portableDotRows, n)
+}
+
+// addDots adds the products of rows of x and n rows of w.
+func addDots(out []float32, ldo int, x []float32, ldx int, w []float32, ldw, depth, rows, n int) {
+	for j := range n {
+		row := w[j*ldw:][:depth]
+		for i := range rows {
+			out[i*ldo+j] += dotPortable(x[i*ldx:][:depth], row)
+		}
+	}
+}
+
 func addRowsPortable(out, p, v []float32, ldv int) {
 	for i, f := range p {
 		for j, x := range v[i*ldv:][:len(out)] {

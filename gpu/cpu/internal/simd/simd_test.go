@@ -223,6 +223,28 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
 	}
 }
 
+// TestDotBlock compares with the portable dot product, row by row.
+func TestDotBlock(t *testing.T) {
+	for _, k := range Available() {
+		for depth := range 70 {
+			t.Run(fmt.Sprintf("%s/%d", k.Name, depth), func(t *testing.T) {
+				const n = 8
+				ldo, ldx, ldw := n+3, depth+1, depth+2
+				all := guarded([]int{(k.DotBlockRows-1)*ldo + n, k.DotBlockRows * ldx, n * ldw})
+				s := inner(all)
+				want := slices.Clone(all[0])
+				for i := range k.DotBlockRows {
+					dotRowsPortable(want[guard+i*ldo:][:n], s[1][i*ldx:][:depth], s[2], ldw)
+				}
+				k.DotBlock(s[0], ldo, s[1], ldx, s[2], ldw, depth, n)
+				for i, x := range all[0] {
+					near(t, fmt.Sprintf("element %d", i-guard), float64(x), float64(want[i]))
+				}
+			})
+		}
+	}
+}
+
 // TestExp holds the exponential to its stated error over all that float32 can hold, and to its ends.
 func TestExp(t *testing.T) {
 	for _, k := range Available() {

@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // probeSums is how many independent sums the probe keeps: more than the latency of an FMA times the units for it.
 const probeSums = 12
 
@@ -60,6 +62,8 @@ func emitReductions(f *file) {
 		f.ret()
 	})
 	f.function("dotRows", "out, x, w []float32, ldw int", false, (*function).dotRows)
+	f.function("dotBlock", "out []float32, ldo int, x []float32, ldx int, w []float32, ldw, k, n int", false,
+		(*function).dotBlock)
 	f.function("addRows", "out, p, v []float32, ldv int", false, (*function).addRows)
 }
 
@@ -151,6 +155,87 @@ func (f *function) dotRows() {
 		f.op("MOVQ", "R13", "R8")
 	})
 	f.ret()
+}
+
+// dotBlock multiplies a quarter of a register of rows of x with n times four rows of w; k is a multiple of a register.
+// Each of the sums has a register, and in the end one register takes the totals of all.
+func (f *function) dotBlock() {
+	const wide = 4
+	high := f.lanes / wide
+	f.pointer("out", "DI")
+	f.stride("ldo", "SI")
+	f.stride("ldx", "DX")
+	f.pointer("w", "R8")
+	f.stride("ldw", "R9")
+	f.integer("n", "R12")
+	x, w := []string{"AX", "BX", "R10", "R11"}[:high], "R13"
+	f.op("LEAQ", "(R9)(R9*2)", "R15")
+	f.times("R12", func() {
+		f.pointer("x", "AX")
+		for i := 1; i < high; i++ {
+			f.op("LEAQ", "("+x[i-1]+")(DX*1)", x[i])
+		}
+		f.op("MOVQ", "R8", w)
+		f.stride("k", "CX")
+		for i := range high * wide {
+			f.clear(i)
+		}
+		element := []string{"(" + w + ")", "(" + w + ")(R9*1)", "(" + w + ")(R9*2)", "(" + w + ")(R15*1)"}
+		f.chunks(f.width(), func() {
+			first := high * wide
+			for i, r := range x {
+				f.op("VMOVUPS", "("+r+")", f.v(first+i))
+			}
+			for j, e := range element {
+				f.op("VMOVUPS", e, f.v(first+high))
+				for i := range high {
+					f.op("VFMADD231PS", f.v(first+high), f.v(first+i), f.v(i*wide+j))
+				}
+			}
+			f.advance(f.width(), append(x[:high:high], w)...)
+		})
+		f.totals(high)
+		f.op("MOVQ", "DI", "AX")
+		for i := range high {
+			switch {
+			case i == 0:
+				f.op("VMOVUPS", "X0", "(AX)")
+			case f.isa == avx512:
+				f.op("VEXTRACTF32X4", fmt.Sprintf("$%d", i), "Z0", "(AX)")
+			default:
+				f.op("VEXTRACTF128", fmt.Sprintf("$%d", i), "Y0", "(AX)")
+			}
+			f.op("ADDQ", "SI", "AX")
+		}
+		f.advance(4*wide, "DI")
+		f.op("LEAQ", "(R8)(R9*4)", "R8")
+	})
+	f.ret()
+}
+
+// totals adds up the lanes of registers 0 … 4·high−1, each; the totals of registers 4·i … 4·i+3 go to quarter, or half,
+// i of register 0. Neighbours are interleaved and added, until each register holds the partial sums of four; then the
+// parts of these are.
+func (f *function) totals(high int) {
+	t, u := f.v(4*high), f.v(4*high+1)
+	sum := func(low, up string, a, b, to int) {
+		f.op(low, f.v(b), f.v(a), t)
+		f.op(up, f.v(b), f.v(a), u)
+		f.op("VADDPS", u, t, f.v(to))
+	}
+	for i := range 2 * high {
+		sum("VUNPCKLPS", "VUNPCKHPS", 2*i, 2*i+1, i)
+	}
+	for i := range high {
+		sum("VUNPCKLPD", "VUNPCKHPD", 2*i, 2*i+1, i)
+	}
+	if f.isa == avx2 {
+		sum("VPERM2F128 $0x20,", "VPERM2F128 $0x31,", 0, 1, 0)
+		return
+	}
+	sum("VSHUFF32X4 $0x88,", "VSHUFF32X4 $0xdd,", 0, 1, 0)
+	sum("VSHUFF32X4 $0x88,", "VSHUFF32X4 $0xdd,", 2, 3, 1)
+	sum("VSHUFF32X4 $0x88,", "VSHUFF32X4 $0xdd,", 0, 1, 0)
 }
 
 // addRows keeps up to four registers of out while it goes down the rows.
