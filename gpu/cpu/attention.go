@@ -50,6 +50,11 @@ func (d *device) Attention(out, lse, q, k, v gpu.Tensor, headSize int, s *gpu.St
 	a.packedK, a.packedV = grow(&a.bufferK, len(a.k)), grow(&a.bufV, len(a.v))
 	a.keys = appendSpans(a.keys[:0], s, keyBlock)
 	a.queries = appendSpans(a.queries[:0], s, d.kernels.NR)
+	nr := d.kernels.NR
+	d.reserve(3*nr, func(w *worker) *[]float32 { return &w.col })
+	d.reserve(headSize*nr, func(w *worker) *[]float32 { return &w.q })
+	d.reserve(headSize*nr, func(w *worker) *[]float32 { return &w.o })
+	d.reserve(keyBlock*nr, func(w *worker) *[]float32 { return &w.scores })
 	d.pool.run(len(a.keys)*a.groups, attendPackPhase{a})
 	d.pool.run(len(a.queries)*a.heads, attendPhase{a})
 }
@@ -91,12 +96,12 @@ func (a attendPhase) tile(i, w int) {
 	nr := d.kernels.NR
 	s, h := a.queries[len(a.queries)-1-i/a.heads], i%a.heads // the longest first
 	worker := &d.workers[w]
-	cols := grow(&worker.col, 3*nr)
+	cols := worker.col[:3*nr]
 	top, sum, fade := cols[:nr], cols[nr:2*nr], cols[2*nr:]
 	for c := range top {
 		top[c], sum[c] = float32(math.Inf(-1)), 0
 	}
-	q, o := grow(&worker.q, a.size*nr), grow(&worker.o, a.size*nr)
+	q, o := worker.q[:a.size*nr], worker.o[:a.size*nr]
 	width := a.heads * a.size
 	queries := operand{a.q[s.from*width+h*a.size:], width, true}
 	d.packPanel(q, queries, 0, a.size, 0, s.to-s.from)
@@ -104,7 +109,7 @@ func (a attendPhase) tile(i, w int) {
 	at := a.packedAt(s, h*a.groups/a.heads)
 	for key := s.start; key < s.to; key += keyBlock {
 		n := min(keyBlock, s.to-key)
-		scores := a.score(grow(&worker.scores, keyBlock*nr), at, s, key, n, q)
+		scores := a.score(worker.scores[:keyBlock*nr], at, s, key, n, q)
 		copy(fade, top)
 		d.kernels.ColumnMax(top, scores, a.scale)
 		for c := range fade {

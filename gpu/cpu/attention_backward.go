@@ -43,11 +43,17 @@ type attentionScratch struct {
 	lse, delta    []float32 // of NR queries
 }
 
+// scratchSize is how many elements a worker needs.
+func (a *attentionBackward) scratchSize() int {
+	nr := a.device.kernels.NR
+	return (8*gradBlock+3*nr)*a.size + 2*gradBlock*nr + 2*gradBlock*gradBlock + 2*nr
+}
+
 // scratch returns the memory of worker w, cut for the head size at hand.
 func (a *attentionBackward) scratch(w int) *attentionScratch {
 	x, nr := &a.device.workers[w].gradients, a.device.kernels.NR
 	block, narrow := gradBlock*a.size, nr*a.size
-	rest := grow(&x.memory, 8*block+3*narrow+2*gradBlock*nr+2*gradBlock*gradBlock+2*nr)
+	rest := x.memory
 	for _, part := range []struct {
 		to   *[]float32
 		size int
@@ -81,6 +87,7 @@ func (d *device) AttentionBackward(dq, dk, dv, dOut, out, lse, q, k, v gpu.Tenso
 	a.lse = view(op, "lse", lse, n, a.heads)
 
 	a.delta = grow(&a.delta, n*a.heads)
+	d.reserve(a.scratchSize(), func(w *worker) *[]float32 { return &w.gradients.memory })
 	d.pool.run(ceilDiv(n, gradBlock), deltaPhase{a})
 	a.blocks = appendSpans(a.blocks[:0], s, gradBlock)
 	for a.round = range longest(a.blocks, gradBlock) {

@@ -51,6 +51,7 @@ func (d *device) DecodeAttention(out, q gpu.Tensor, c gpu.Cache, headSize int, s
 				n, slot, c.K.Rows, c.Capacity))
 		}
 	}
+	d.reserve(c.Capacity, func(w *worker) *[]float32 { return &w.scores })
 	d.pool.run(len(slots)*a.heads, a)
 }
 
@@ -60,7 +61,7 @@ func (a *decode) tile(i, w int) {
 	row, h := i/a.heads, i%a.heads
 	width := a.groups * a.size
 	at := int(a.slots[row])*a.capacity*width + h*a.groups/a.heads*a.size
-	scores := grow(&a.device.workers[w].scores, int(a.lengths[row]))
+	scores := a.device.workers[w].scores[:a.lengths[row]]
 	head := (row*a.heads + h) * a.size
 
 	k.DotRows(scores, a.q[head:][:a.size], a.k[at:], width)

@@ -41,6 +41,7 @@ func (g *gemm) run() {
 	width := roundUp(g.n, nr)
 	depth := max(kDepth, packLimit/width/kDepth*kDepth)
 	g.partition()
+	g.device.reserveBlock(g.rows, g.k, g.n)
 	for g.k0 = 0; g.k0 < g.k; g.k0 += depth {
 		k := min(depth, g.k-g.k0)
 		g.packed = panels{grow(&g.buffer, width*k), k, g.n}
@@ -80,6 +81,14 @@ func (g tilePhase) tile(i, w int) {
 	g.device.multiply(&g.device.workers[w], g.c[r*g.ldc:], init, g.ldc, g.a, r, m, g.k0, g.packed, c, n)
 }
 
+// reserveBlock readies the workers for multiply with m rows, depth k and n columns.
+func (d *device) reserveBlock(m, k, n int) {
+	d.reserve(m*min(k, kDepth), func(w *worker) *[]float32 { return &w.a })
+	if n%d.kernels.NR > 0 {
+		d.reserve(m*d.kernels.NR, func(w *worker) *[]float32 { return &w.edge })
+	}
+}
+
 // multiply sets columns [col, col+n) of c = init + a·b, where a is m rows of the operand from row on and from depth k0,
 // b is packed and c has m rows. col is a multiple of NR. init may be nil or c.
 func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row, m, k0 int, b panels, col, n int) {
@@ -99,7 +108,7 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 				d.blockColumn(block, kc, bp, c[j:], ldc, from, ldc)
 				continue
 			}
-			edge := grow(&w.edge, m*nr)
+			edge := w.edge[:m*nr]
 			d.blockColumn(block, kc, bp, edge, nr, nil, 0)
 			storeEdge(c[j:], from, ldc, edge, nr, m, b.n-j)
 		}
@@ -123,7 +132,7 @@ func (d *device) rowBlock(w *worker, a operand, row, m, k0, kc int) rowBlock {
 		block = rowBlock{inPlace: a.data[row*a.ld+k0:], ld: a.ld, rows: m / d.kernels.MR * d.kernels.MR}
 	}
 	left := m - block.rows
-	block.packed = packedRows{grow(&w.a, left*kc), left, kc}
+	block.packed = packedRows{w.a[:left*kc], left, kc}
 	d.packA(block.packed.data, a, row+block.rows, left, k0, kc)
 	return block
 }

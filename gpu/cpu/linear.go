@@ -48,6 +48,9 @@ func (d *device) LinearBackwardWeight(dw, dy, x gpu.Tensor) {
 	g.run()
 }
 
+// rowsBlock is how many rows of B a tile reads at a time, for all rows of A: they stay in the first-level cache.
+const rowsBlock = 16
+
 // rowsPhase computes a few rows of C, each tile some of its columns, reading B where it is.
 type rowsPhase struct{ *gemm }
 
@@ -60,6 +63,7 @@ func (g *gemm) runRows() {
 	} else {
 		g.cols = g.rowsTile()
 	}
+	g.device.reserve(g.m*rowsBlock, func(w *worker) *[]float32 { return &w.edge })
 	g.device.pool.run(tiles, rowsPhase{g})
 	g.c, g.add, g.a, g.b = nil, nil, operand{}, operand{}
 }
@@ -68,14 +72,12 @@ func (g *gemm) runRows() {
 func (g *gemm) rowsTile() int { return max(16, 1<<14/max(1, g.k)) &^ 3 }
 
 func (g rowsPhase) tile(i, w int) {
-	// A few rows of B at a time stay in the first-level cache for all rows of A.
-	const block = 16
-	sums := grow(&g.device.workers[w].edge, g.m*block)
-	for c := i * g.cols; c < min(g.n, (i+1)*g.cols); c += block {
-		n := min(block, g.n-c)
-		g.dots(sums, block, c, n)
+	sums := g.device.workers[w].edge[:g.m*rowsBlock]
+	for c := i * g.cols; c < min(g.n, (i+1)*g.cols); c += rowsBlock {
+		n := min(rowsBlock, g.n-c)
+		g.dots(sums, rowsBlock, c, n)
 		for r := range g.m {
-			row := sums[r*block:][:n]
+			row := sums[r*rowsBlock:][:n]
 			if g.add != nil {
 				g.device.kernels.Add(row, g.add[r*g.ldc+c:][:n])
 			}

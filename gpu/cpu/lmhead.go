@@ -105,13 +105,18 @@ func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature floa
 	p.targets = s.Targets
 }
 
-// pack packs w for the logits, and for dx if the backward needs it.
+// pack packs w for the logits, and for dx if the backward needs it, and reserves what the tiles use.
 func (p *lmHead) pack() {
 	nr := p.device.kernels.NR
 	p.forward = panels{grow(&p.forwardBuffer, p.width*roundUp(p.vocab, nr)), p.width, p.vocab}
+	p.device.reserve(headTile*p.width, func(w *worker) *[]float32 { return &w.rows })
+	p.device.reserveBlock(headTile, p.width, p.vocab)
 	n := p.forward.tiles(operand{transposed: true}, nr)
 	if p.backward.k > 0 {
 		n += p.backward.tiles(operand{}, nr)
+		p.device.reserveBlock(headTile, p.vocab, p.width)
+	} else {
+		p.device.reserve(headTile*p.vocab, func(w *worker) *[]float32 { return &w.scores })
 	}
 	p.device.pool.run(n, headPackPhase{p})
 }
@@ -130,8 +135,8 @@ func (p headPackPhase) tile(i, _ int) {
 func (p headPhase) tile(i, w int) {
 	worker := &p.device.workers[w]
 	tokens := p.tokens[i*headTile : min(len(p.tokens), (i+1)*headTile)]
-	x := p.gather(grow(&worker.rows, headTile*p.width), tokens)
-	logits := grow(&worker.scores, headTile*p.vocab)
+	x := p.gather(worker.rows[:headTile*p.width], tokens)
+	logits := worker.scores[:headTile*p.vocab]
 	p.device.multiply(worker, logits, nil, p.vocab, operand{x, p.width, false}, 0, len(tokens), 0, p.forward, 0, p.vocab)
 	for j, n := range tokens {
 		row := logits[j*p.vocab:][:p.vocab]
@@ -186,7 +191,7 @@ func (p headBackwardPhase) tile(i, w int) {
 		d.kernels.Scale(row, float32(c*p.scale/sum))
 		row[p.targets[n]] += float32(p.dLogp[n] * p.scale)
 	}
-	dx := grow(&worker.rows, headTile*p.width)
+	dx := worker.rows[:headTile*p.width]
 	d.multiply(worker, dx, nil, p.width, operand{logits, p.vocab, false}, 0, len(tokens), 0, p.backward, 0, p.width)
 	for j, n := range tokens {
 		copy(p.dx[int(n)*p.width:][:p.width], dx[j*p.width:])

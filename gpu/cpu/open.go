@@ -29,7 +29,8 @@ type device struct {
 	decode   decode
 }
 
-// A worker is what one goroutine of the pool has to itself.
+// A worker is what one goroutine of the pool has to itself. An operator reserves what its tiles will use, for all
+// workers, before any tile runs.
 type worker struct {
 	a, edge   []float32 // gemm: packed rows of A, and a tile that overhangs C
 	rows      []float32 // lmHead: rows of x or dx
@@ -42,6 +43,13 @@ type worker struct {
 
 // pathVariable is the environment variable that forces a code path.
 const pathVariable = "ATHANOR_CPU"
+
+// reserve makes a buffer of every worker at least n elements long.
+func (d *device) reserve(n int, buffer func(*worker) *[]float32) {
+	for i := range d.workers {
+		grow(buffer(&d.workers[i]), n)
+	}
+}
 
 // Open returns the CPU as a device with the given number of worker threads; 0 means one per core. It fails if
 // ATHANOR_CPU asks for instructions that this processor lacks.
