@@ -23,6 +23,7 @@ type Config struct {
 	TieWordEmbeddings     bool // the head reads the embedding table
 	MaxPositionEmbeddings int  // context that the model was made for, in tokens
 	InitializerRange      float64
+	MuPBase               int // width that the initial weights are scaled for, see MuP; 0: none. Not in the file
 
 	BOSTokenID  *int32  // nil: none
 	EOSTokenIDs []int32 // ids that end a text; Hugging Face writes a single one as a number

@@ -14,6 +14,8 @@ type Param struct {
 	Weight gpu.Tensor // float32; a norm is [1, D]
 	Grad   gpu.Tensor // float32; zero before Training
 	Decay  bool       // weight decay applies: matrices of linear layers, not norms, not embeddings, not a tied head
+
+	role role
 }
 
 // A Model is a Llama on a device. Its methods are called from one goroutine at a time.
@@ -54,7 +56,7 @@ func New(dev gpu.Device, c Config) (*Model, error) {
 			m.Close()
 			return nil, fmt.Errorf("the weights of a model of %d parameters: %w", c.Parameters(), err)
 		}
-		m.params = append(m.params, &Param{Name: s.name, Shape: s.shape, Weight: w, Decay: s.role.decays()})
+		m.params = append(m.params, &Param{Name: s.name, Shape: s.shape, Weight: w, Decay: s.role.decays(), role: s.role})
 	}
 	m.bind()
 	return m, nil

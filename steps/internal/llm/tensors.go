@@ -58,9 +58,9 @@ func (c Config) tensors() []tensor {
 		add("mlp.up_proj", roleMatrix, f, d)
 		add("mlp.down_proj", roleResidual, d, f)
 	}
-	list = append(list, tensor{"model.norm.weight", []int{d}, roleNorm})
+	list = append(list, tensor{outputNormName, []int{d}, roleNorm})
 	if !c.TieWordEmbeddings {
-		list = append(list, tensor{"lm_head.weight", []int{c.VocabSize, d}, roleMatrix})
+		list = append(list, tensor{headName, []int{c.VocabSize, d}, roleMatrix})
 	}
 	return list
 }
@@ -83,18 +83,23 @@ func (f fill) until(ctx context.Context) fill {
 
 // initial returns the initial weights of a tensor. Norms are 1; all else is normal with mean 0 and the configuration's
 // initializer_range as standard deviation, which is divided by √(2L) for the two matrices of a layer that write to the
-// residual stream, so that its variance does not grow with depth (Radford et al. 2019, section 2.3). Every tensor has
-// its own random numbers, from the seed and its name: neither the order of tensors nor the presence of others matters.
+// residual stream, so that its variance does not grow with depth (Radford et al. 2019, section 2.3). With a MuPBase all
+// that is scaled as [MuP] says. Every tensor has its own random numbers, from the seed and its name: neither the order
+// of tensors nor the presence of others matters.
 func (c Config) initial(t tensor, seed uint64) fill {
+	factor := 1.0
+	if c.MuPBase > 0 {
+		factor = MuP{Base: c.MuPBase, Dim: c.HiddenSize}.initial(t)
+	}
 	if t.role == roleNorm {
 		return func(dst []float32) error {
 			for i := range dst {
-				dst[i] = 1
+				dst[i] = float32(factor)
 			}
 			return nil
 		}
 	}
-	std := c.InitializerRange
+	std := factor * c.InitializerRange
 	if t.role == roleResidual {
 		std /= math.Sqrt(2 * float64(c.NumHiddenLayers))
 	}

@@ -13,7 +13,9 @@ import (
 type AdamW struct {
 	Beta1, Beta2, Eps float64
 	WeightDecay       float64
-	Clip              float64 // 0: no clipping
+	Clip              float64  // 0: no clipping
+	Groups            []Group  // weights with settings of their own
+	MuP               *llm.MuP // scales learning rates with the width of the model; nil: they are as they are
 }
 
 // optimizer holds the moments of AdamW.
@@ -23,7 +25,8 @@ type optimizer struct {
 	names   []string
 	tensors []gpu.AdamWTensor
 	grads   []gpu.Tensor
-	updates int // taken so far
+	rates   []float64 // multiply the learning rate of each tensor
+	updates int       // taken so far
 }
 
 func newOptimizer(dev gpu.Device, params []*llm.Param, config AdamW) (*optimizer, error) {
@@ -38,9 +41,9 @@ func newOptimizer(dev gpu.Device, params []*llm.Param, config AdamW) (*optimizer
 			}
 			*moment = m
 		}
-		if p.Decay {
-			t.Decay = config.WeightDecay
-		}
+		rate, decay := config.rates(p)
+		t.Decay = decay
+		o.rates = append(o.rates, rate)
 		o.names = append(o.names, p.Name)
 		o.tensors = append(o.tensors, t)
 		o.grads = append(o.grads, p.Grad)
@@ -61,7 +64,7 @@ func (o *optimizer) update(lr, norm float64) {
 		scale = min(1, o.config.Clip/(norm+1e-6)) // as torch.nn.utils.clip_grad_norm_
 	}
 	for i := range o.tensors {
-		o.tensors[i].LR = lr
+		o.tensors[i].LR = lr * o.rates[i]
 	}
 	o.updates++
 	o.dev.AdamW(o.tensors, gpu.AdamWStep{

@@ -20,7 +20,9 @@ type Loop struct {
 	AdamW     AdamW
 	Schedule  Schedule
 	Batches   Batches
-	Micro     int // most tokens of a micro-batch
+	Micro     int     // most tokens of a micro-batch
+	Spikes    Spikes  // steps not to take
+	Average   Average // of the weights, kept beside them
 
 	CheckpointEvery time.Duration // at least so long between two; 0: after every step
 	FLOPsPerToken   float64       // forward and backward, for the progress report
@@ -29,9 +31,10 @@ type Loop struct {
 	Observer     Observer // may be nil
 	ObserveEvery int64    // tokens between two observations; there is one at the end in any case
 
-	trainer *Trainer
-	state   state
-	clock   clock
+	trainer  *Trainer
+	averager *averager // nil: no average is kept
+	state    state
+	clock    clock
 }
 
 // An Observer looks at the model from time to time: held-out loss, samples.
@@ -48,6 +51,8 @@ type Summary struct {
 	Steps, Tokens int64
 	Loss          float64 // mean training loss over the last tenth of the run
 	Empty         int64   // steps without anything to learn
+	Skipped       int64   // steps that were spikes and not taken
+	LR            float64 // learning rate of the last step
 }
 
 // ErrNothingToLearn says that no token of the whole run was supervised.
@@ -55,7 +60,7 @@ var ErrNothingToLearn = errors.New("no token of the data has a target: there is 
 
 // Run trains, from the last checkpoint if there is one. When ctx ends it saves a checkpoint and returns ctx's error.
 func (l *Loop) Run(ctx context.Context, rt *steps.Runtime) (Summary, error) {
-	if err := errors.Join(l.Schedule.Validate(), l.Batches.Validate()); err != nil {
+	if err := errors.Join(l.Schedule.Validate(), l.Batches.Validate(), l.Spikes.Validate(), l.Average.Validate()); err != nil {
 		return Summary{}, err
 	}
 	t, err := NewTrainer(l.Device, l.Model, l.Objective, l.AdamW, l.Micro)
@@ -63,7 +68,11 @@ func (l *Loop) Run(ctx context.Context, rt *steps.Runtime) (Summary, error) {
 		return Summary{}, err
 	}
 	defer t.Close()
-	l.trainer, l.state = t, state{}
+	l.trainer, l.averager, l.state = t, nil, state{}
+	t.Guard(l.Spikes)
+	if l.Average.Kind != "" {
+		l.averager = newAverager(l.Device, l.Model.Params(), l.Average)
+	}
 	resumed, err := rt.Restore(l.load)
 	if err != nil {
 		return Summary{}, err
@@ -79,10 +88,13 @@ func (l *Loop) Run(ctx context.Context, rt *steps.Runtime) (Summary, error) {
 		return Summary{}, ErrNothingToLearn
 	}
 	return Summary{
-		Steps: l.state.Step, Tokens: l.state.Tokens, Empty: l.state.Step - int64(t.optimizer.updates),
-		Loss: l.state.LateLoss / float64(l.state.LateUnit),
+		Steps: l.state.Step, Tokens: l.state.Tokens, Loss: l.state.LateLoss / float64(l.state.LateUnit), LR: l.state.LR,
+		Empty: l.state.Step - l.state.Skipped - int64(t.optimizer.updates), Skipped: l.state.Skipped,
 	}, nil
 }
+
+// UseAverage replaces the model's weights with their average, after Run, and reports of how many samples it is.
+func (l *Loop) UseAverage() (samples int64, err error) { return l.averager.samples, l.averager.apply() }
 
 // steps runs to the last token.
 func (l *Loop) steps(ctx context.Context, rt *steps.Runtime) error {
@@ -127,11 +139,17 @@ func (l *Loop) step(rt *steps.Runtime) error {
 	}
 	l.state.Step++
 	l.state.Tokens += size
+	l.state.LR = lr
 	figures := map[string]float64{"tokens": float64(l.state.Tokens), "lr": lr}
 	if r.Units == 0 {
 		rt.Warn("step %d: none of its %d tokens has a target; the weights are as they were", l.state.Step, size)
 	} else {
-		l.learned(r, figures)
+		l.learned(rt, r, figures)
+	}
+	if l.averager != nil && l.Average.due(from, l.state.Tokens, l.Batches.Total) {
+		if err := l.averager.sample(); err != nil {
+			return l.failed(l.state.Step, err)
+		}
 	}
 	rate := l.clock.tick(l.state.Tokens)
 	figures["tokens_per_second"] = rate
@@ -157,9 +175,15 @@ func (l *Loop) failed(step int64, err error) error {
 	return fmt.Errorf("step %d: %w", step, err)
 }
 
-// learned records a step that updated the weights.
-func (l *Loop) learned(r Result, figures map[string]float64) {
-	l.state.LastLoss = r.Loss
+// learned records a step that had something to learn.
+func (l *Loop) learned(rt *steps.Runtime, r Result, figures map[string]float64) {
+	if r.Spike == "" {
+		l.state.LastLoss = r.Loss
+	} else {
+		l.state.Skipped++
+		figures["skipped"] = 1
+		rt.Log("step %d is not taken: %s", l.state.Step, r.Spike)
+	}
 	if 10*l.state.Tokens > 9*l.Batches.Total {
 		l.state.LateLoss += r.Loss * float64(r.Units)
 		l.state.LateUnit += int64(r.Units)

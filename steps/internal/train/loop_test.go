@@ -72,6 +72,7 @@ func newLoop(m *llm.Model, source Source, observer Observer) *Loop {
 // An outcome is all that a run leaves behind, but for times.
 type outcome struct {
 	weights []float32
+	average []float32
 	metrics []string
 	seen    []int64
 	dealt   []string
@@ -92,9 +93,11 @@ func attempt(t *testing.T, dev gpu.Device, dir string, every time.Duration, canc
 	m := newModel(t, dev)
 	loop := newLoop(m, source, observer)
 	loop.CheckpointEvery = every
+	loop.Spikes = Spikes{Sigma: 1, Window: 6} // a range that ordinary steps leave
+	loop.Average = Average{Kind: EMA, Decay: 0.7, Every: 45, Last: 9}
 	rt := newRuntime(t, dir)
 	summary, err := loop.Run(ctx, rt)
-	out := outcome{summary: summary, seen: observer.Seen, dealt: docs.dealt, metrics: readMetrics(t, rt.MetricsFile())}
+	out := outcome{average: loop.averager.values, summary: summary, seen: observer.Seen, dealt: docs.dealt, metrics: readMetrics(t, rt.MetricsFile())}
 	for _, p := range m.Params() {
 		w := make([]float32, p.Weight.Len())
 		m.Device().Read(w, p.Weight)
@@ -145,6 +148,9 @@ func resumedRunIsTheSame(t *testing.T, dev gpu.Device) {
 	if n := len(whole.seen); n < 4 || whole.seen[n-1] != runTokens {
 		t.Errorf("observed at %v", whole.seen)
 	}
+	if whole.summary.Skipped == 0 || whole.summary.Empty != 0 || slices.Equal(whole.average, whole.weights) {
+		t.Errorf("the test needs steps that are not taken, and an average: %+v", whole.summary)
+	}
 	type end struct {
 		every            time.Duration
 		cancelAt, killAt int
@@ -178,6 +184,9 @@ func resumedRunIsTheSame(t *testing.T, dev gpu.Device) {
 			}
 			if !slices.Equal(got.weights, whole.weights) {
 				t.Error("the weights at the end differ from an uninterrupted run's")
+			}
+			if !slices.Equal(got.average, whole.average) {
+				t.Error("the average of the weights differs from an uninterrupted run's")
 			}
 			if !slices.Equal(got.seen, whole.seen) || got.summary != whole.summary {
 				t.Errorf("observed at %v, %+v; an uninterrupted run at %v, %+v", got.seen, got.summary, whole.seen, whole.summary)

@@ -10,18 +10,21 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"athanor/gpu"
 )
 
 // state is everything a run carries from one step to the next, but for what lies on the device: the weights and the two
-// moments of each, which stand in a file beside it.
+// moments of each, which stand in a file beside it, and their average, which stands in another.
 type state struct {
 	Step     int64 `json:"step"`     // optimizer steps taken
 	Tokens   int64 `json:"tokens"`   // consumed
-	Updates  int   `json:"updates"`  // of the weights: steps that had anything to learn
+	Updates  int   `json:"updates"`  // of the weights: steps that had anything to learn and were taken
+	Skipped  int64 `json:"skipped"`  // steps that were spikes and not taken
 	Observed int64 `json:"observed"` // tokens consumed at the last observation
 
+	LR       float64 `json:"lr"`        // of the last step
 	LastLoss float64 `json:"last_loss"` // of the last update
 	LateLoss float64 `json:"late_loss"` // summed over the units of the run's last tenth
 	LateUnit int64   `json:"late_units"`
@@ -29,18 +32,24 @@ type state struct {
 	Source   []byte   `json:"source"`
 	Observer []byte   `json:"observer,omitempty"`
 	Tensors  []string `json:"tensors"` // names in the order of the file
+	Spikes   *guard   `json:"spikes,omitempty"`
+	Samples  int64    `json:"samples,omitempty"` // of the weights that the average is of
 }
 
 const (
 	stateName   = "state.json"
 	tensorsName = "tensors.f32" // per tensor: weights, first moments, second moments; float32, little-endian
+	averageName = "average.f32" // per tensor: the average of its weights; as above
 )
 
 // save writes a checkpoint's files.
 func (l *Loop) save(dir string) error {
 	var err error
 	s := l.state
-	s.Updates, s.Tensors = l.trainer.optimizer.updates, l.trainer.optimizer.names
+	s.Updates, s.Tensors, s.Spikes = l.trainer.optimizer.updates, l.trainer.optimizer.names, l.trainer.guard
+	if l.averager != nil {
+		s.Samples = l.averager.samples
+	}
 	if s.Source, err = l.Source.State(); err != nil {
 		return fmt.Errorf("the state of the data: %w", err)
 	}
@@ -56,15 +65,40 @@ func (l *Loop) save(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, stateName), data, 0o666); err != nil {
 		return err
 	}
-	f, err := os.Create(filepath.Join(dir, tensorsName))
+	if err := create(filepath.Join(dir, tensorsName), l.trainer.optimizer.write); err != nil || l.averager == nil {
+		return err
+	}
+	return create(filepath.Join(dir, averageName), l.averager.write)
+}
+
+// create writes a file.
+func create(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	err = l.trainer.optimizer.write(f)
+	err = write(f)
 	if e := f.Close(); err == nil {
 		err = e
 	}
 	return err
+}
+
+// open reads a file, which must end where read stops.
+func open(path string, read func(io.Reader) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, 4*chunk)
+	if err := read(in); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s is longer than the model", filepath.Base(path))
+	}
+	return nil
 }
 
 // load reads what save wrote.
@@ -81,13 +115,17 @@ func (l *Loop) load(dir string) error {
 	if fmt.Sprint(s.Tensors) != fmt.Sprint(o.names) {
 		return errors.New("the checkpoint is of another model")
 	}
-	f, err := os.Open(filepath.Join(dir, tensorsName))
-	if err != nil {
+	if err := open(filepath.Join(dir, tensorsName), o.read); err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := o.read(f); err != nil {
-		return fmt.Errorf("%s: %w", tensorsName, err)
+	if l.averager != nil {
+		if err := open(filepath.Join(dir, averageName), l.averager.read); err != nil {
+			return err
+		}
+		l.averager.samples = s.Samples
+	}
+	if l.trainer.guard != nil && s.Spikes != nil {
+		l.trainer.guard.Loss, l.trainer.guard.Norm = s.Spikes.Loss, s.Spikes.Norm
 	}
 	if err := l.Source.Restore(s.Source); err != nil {
 		return fmt.Errorf("the state of the data: %w", err)
@@ -98,7 +136,7 @@ func (l *Loop) load(dir string) error {
 		}
 	}
 	o.updates = s.Updates
-	s.Source, s.Observer, s.Tensors = nil, nil, nil
+	s.Source, s.Observer, s.Tensors, s.Spikes = nil, nil, nil, nil
 	l.state = s
 	return nil
 }
@@ -111,13 +149,9 @@ func (o *optimizer) write(w io.Writer) error {
 	out := bufio.NewWriterSize(w, 4*chunk)
 	values, bytes := make([]float32, chunk), make([]byte, 4*chunk)
 	err := o.chunks(func(t gpu.Tensor) error {
-		v, b := values[:t.Len()], bytes[:4*t.Len()]
+		v := values[:t.Len()]
 		o.dev.Read(v, t)
-		for i, x := range v {
-			binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(x))
-		}
-		_, err := out.Write(b)
-		return err
+		return writeFloats(out, v, bytes)
 	})
 	if err == nil {
 		err = o.dev.Sync()
@@ -130,26 +164,19 @@ func (o *optimizer) write(w io.Writer) error {
 
 // read sets the weights and moments from what write wrote.
 func (o *optimizer) read(r io.Reader) error {
-	in := bufio.NewReaderSize(r, 4*chunk)
 	values, bytes := make([]float32, chunk), make([]byte, 4*chunk)
 	err := o.chunks(func(t gpu.Tensor) error {
-		v, b := values[:t.Len()], bytes[:4*t.Len()]
-		if _, err := io.ReadFull(in, b); err != nil {
+		v := values[:t.Len()]
+		if err := readFloats(r, v, bytes); err != nil {
 			return err
-		}
-		for i := range v {
-			v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 		}
 		o.dev.Write(t, v)
 		return nil
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = o.dev.Sync()
 	}
-	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
-		return errors.New("the file is longer than the model")
-	}
-	return o.dev.Sync()
+	return err
 }
 
 // chunks visits all weights and moments, piece by piece.
@@ -162,6 +189,44 @@ func (o *optimizer) chunks(visit func(t gpu.Tensor) error) error {
 					return fmt.Errorf("%s: %w", o.names[i], err)
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// write puts the average into w.
+func (a *averager) write(w io.Writer) error {
+	out := bufio.NewWriterSize(w, 4*chunk)
+	if err := writeFloats(out, a.values, make([]byte, 4*chunk)); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// read sets the average from what write wrote.
+func (a *averager) read(r io.Reader) error { return readFloats(r, a.values, make([]byte, 4*chunk)) }
+
+// writeFloats writes float32, little-endian, through a buffer of 4·chunk bytes.
+func writeFloats(w io.Writer, values []float32, buffer []byte) error {
+	for part := range slices.Chunk(values, chunk) {
+		for i, x := range part {
+			binary.LittleEndian.PutUint32(buffer[4*i:], math.Float32bits(x))
+		}
+		if _, err := w.Write(buffer[:4*len(part)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readFloats reads what writeFloats wrote.
+func readFloats(r io.Reader, values []float32, buffer []byte) error {
+	for part := range slices.Chunk(values, chunk) {
+		if _, err := io.ReadFull(r, buffer[:4*len(part)]); err != nil {
+			return err
+		}
+		for i := range part {
+			part[i] = math.Float32frombits(binary.LittleEndian.Uint32(buffer[4*i:]))
 		}
 	}
 	return nil

@@ -28,7 +28,16 @@ type Trainer struct {
 	model     Model
 	objective Objective
 	optimizer *optimizer
+	guard     *guard // nil: every step is taken
 	head      Head
+}
+
+// Guard makes the trainer leave out steps that are spikes.
+func (t *Trainer) Guard(rule Spikes) {
+	t.guard = nil
+	if rule.Window > 0 {
+		t.guard = &guard{rule: rule}
+	}
 }
 
 // NewTrainer prepares a model for micro-batches of at most micro tokens and allocates the optimizer's moments.
@@ -51,6 +60,7 @@ type Result struct {
 	Loss     float64 // mean per unit, before the update; undefined without units
 	Units    int     // of the whole batch; 0: there was nothing to learn and the weights are as they were
 	GradNorm float64 // before clipping
+	Spike    string  // why the step was not taken and the weights are as they were; "" if it was
 }
 
 // A DivergedError says that the loss or the gradient is no finite number. The weights are as before the step.
@@ -106,7 +116,12 @@ func (t *Trainer) Step(batches []*Batch, lr float64) (Result, error) {
 	if r.GradNorm = norm; !finite(norm) {
 		return r, &DivergedError{Loss: r.Loss, GradNorm: norm}
 	}
-	t.optimizer.update(lr, norm)
+	if t.guard != nil {
+		r.Spike = t.guard.judge(r.Loss, norm)
+	}
+	if r.Spike == "" {
+		t.optimizer.update(lr, norm)
+	}
 	return r, nil
 }
 
