@@ -54,7 +54,7 @@ func (c *Config) foreign(s *steps.Spec) (llm.Config, error) {
 		{"preset", c.Preset != nil}, {"n_layer", c.Layers != nil}, {"dim", c.Dim != nil}, {"ffn", c.FFN != nil},
 		{"n_head", c.Heads != nil}, {"n_kv_head", c.KVHeads != nil}, {"vocab_size", c.VocabSize != nil},
 		{"max_context", c.MaxContext != nil}, {"rope_theta", c.RopeTheta != nil}, {"rms_norm_eps", c.RMSNormEps != nil},
-		{"tie_embeddings", c.TieEmbeddings != nil}, {"init_std", c.InitStd != nil},
+		{"tie_embeddings", c.TieEmbeddings != nil}, {"init_std", c.InitStd != nil}, {"mup", c.MuP != nil},
 	} {
 		if attribute.set {
 			return llm.Config{}, steps.Blame(attribute.name,
@@ -103,6 +103,9 @@ func (c *Config) own() (llm.Config, error) {
 	a.RMSNormEps = or(c.RMSNormEps, 1e-5)
 	a.TieWordEmbeddings = or(c.TieEmbeddings, a.TieWordEmbeddings)
 	a.InitializerRange = or(c.InitStd, 0.02)
+	if c.MuP != nil {
+		a.MuPBase = c.MuP.BaseDim
+	}
 	switch {
 	case !(a.RopeTheta > 1):
 		return a, steps.Blame("rope_theta", "rope_theta is %g: it must be more than 1; Llama 3 has 500000", a.RopeTheta)

@@ -51,6 +51,12 @@ type Config struct {
 	RMSNormEps    *float64 `json:"rms_norm_eps" doc:"Added to the mean square in RMSNorm. Left out: 1e-5."`
 	TieEmbeddings *bool    `json:"tie_embeddings" doc:"Whether the head shares the embedding table. Left out: false, or what the preset says."`
 	InitStd       *float64 `json:"init_std" min:"0" doc:"Standard deviation of the initial weights; matrices that write to the residual stream have it divided by the root of twice n_layer. Left out: 0.02."`
+	MuP           *MuP     `json:"mup" hcl:"block" doc:"Initial weights of the maximal update parametrization (arXiv 2203.03466), for pretrain with the same block: what was tuned on a narrow model holds for a wide one."`
+}
+
+// MuP says what width the settings were tuned at.
+type MuP struct {
+	BaseDim int `json:"base_dim" min:"1" doc:"Width of the model that the learning rate and init_std were tuned on. Wider models have more heads, not larger ones."`
 }
 
 // files lists what is read from outside the recipe: the folder of from.

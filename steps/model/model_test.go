@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"athanor/gpu/ref"
 	"athanor/steps"
 	"athanor/steps/internal/llm"
 )
@@ -120,6 +122,37 @@ func TestSeed(t *testing.T) {
 }
 
 // TestFrom starts from a folder that transformers wrote in bfloat16 and adds a tokenizer to it.
+// TestMuP: the hidden matrices and the final norm are those of a model without it, times √(base/dim) and base/dim.
+func TestMuP(t *testing.T) {
+	var models []*llm.Model
+	for _, block := range []string{`{"preset": "tiny"}`, `{"preset": "tiny", "mup": {"base_dim": 16}}`} {
+		dir, _, err := runStep(t, spec(t, withTokenizer(t, block)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := llm.Load(ref.Open(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		models = append(models, m)
+	}
+	for i, p := range models[0].Params() {
+		want := 1.0
+		switch {
+		case p.Name == "model.norm.weight":
+			want = 0.25
+		case p.Decay:
+			want = 0.5
+		}
+		plain, scaled := ref.Float64(p.Weight), ref.Float64(models[1].Params()[i].Weight)
+		for j := range plain {
+			if math.Abs(scaled[j]-want*plain[j]) > 1e-7 {
+				t.Fatalf("%s: weight %d is %g, want %g times %g", p.Name, j, scaled[j], want, plain[j])
+			}
+		}
+	}
+}
+
 func TestFrom(t *testing.T) {
 	from := filepath.Join(t.TempDir(), "from")
 	if err := os.CopyFS(from, os.DirFS("../internal/llm/testdata/bfloat16")); err != nil {

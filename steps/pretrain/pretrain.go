@@ -1,15 +1,16 @@
 // Package pretrain is the step type pretrain: it trains a language model on packed documents with next-token
 // cross-entropy.
 //
-// The training loop, its checkpoints and the held-out scores are steps/internal/train; this package turns a block of
-// the recipe into one of its runs and writes the model and the report. Start at [Config] for what may be written and
-// at run.go for the order of events.
+// What it does is steps/internal/pretraining, which it shares with anneal; this package says how the block is written.
+// Start at [Config].
 package pretrain
 
 import (
+	"context"
+
 	"athanor/steps"
+	"athanor/steps/internal/pretraining"
 	"athanor/steps/internal/sampling"
-	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -25,6 +26,7 @@ var Type = steps.Type{
 		{Name: "bits_per_byte", Type: "number", Doc: "The same per byte of text, in bits: comparable between tokenizers."},
 		{Name: "train_loss", Type: "number", Doc: "Mean training loss over the last tenth of the run, in nats per token."},
 		{Name: "tokens", Type: "number", Doc: "Tokens trained on."},
+		{Name: "final_lr", Type: "number", Doc: "Learning rate of the last step: where anneal goes on."},
 		{Name: "parameters", Type: "number", Doc: "Weights of the model."},
 	},
 	Check:    check,
@@ -39,62 +41,53 @@ type Config struct {
 	Context int            `json:"context" min:"2" doc:"Most tokens of a document that the model sees at once; longer documents are cut."`
 	Tokens  int64          `json:"tokens" min:"1" doc:"Tokens to train on, exactly."`
 
-	Optimizer Optimizer `json:"optimizer" hcl:"block" doc:"AdamW."`
-	Schedule  Schedule  `json:"schedule" hcl:"block" doc:"The course of the learning rate."`
-	Batch     Batch     `json:"batch" hcl:"block" doc:"Tokens per optimizer step."`
-	ZLoss     float64   `json:"z_loss" default:"0" min:"0" doc:"Coefficient of log²Z, which keeps the logits small; 1e-5 is usual."`
+	Optimizer pretraining.Optimizer `json:"optimizer" hcl:"block" doc:"AdamW."`
+	MuP       *pretraining.MuP      `json:"mup" hcl:"block" doc:"Learning rates that scale with the width of the model, so that those of a narrow one hold for a wide one."`
+	Schedule  pretraining.Schedule  `json:"schedule" hcl:"block" doc:"The course of the learning rate."`
+	Batch     pretraining.Batch     `json:"batch" hcl:"block" doc:"Tokens per optimizer step."`
+	ZLoss     float64               `json:"z_loss" default:"0" min:"0" doc:"Coefficient of log²Z, which keeps the logits small; 1e-5 is usual."`
 
-	Eval   Eval             `json:"eval" hcl:"block" doc:"Held-out loss while training."`
+	Spike *pretraining.Spike `json:"spike" hcl:"block" doc:"Steps that are not taken because their loss or gradient norm stands out. Left out: all are taken."`
+
+	Eval   pretraining.Eval `json:"eval" hcl:"block" doc:"Held-out loss while training."`
 	Sample *sampling.Config `json:"sample" hcl:"block" doc:"Texts to let the model continue at every evaluation."`
 
 	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
 }
 
-// Optimizer is AdamW (arXiv 1711.05101). Weight decay applies to matrices alone, not to norms and embeddings.
-type Optimizer struct {
-	LR          float64   `json:"lr" default:"3e-4" min:"0" doc:"Learning rate at the peak. 3e-4 suits billions of parameters, 3e-3 a few millions."`
-	Betas       []float64 `json:"betas" default:"[0.9, 0.95]" min:"2" max:"2" doc:"Decay rates of the two moments."`
-	Eps         float64   `json:"eps" default:"1e-8" min:"0" doc:"Added to the root of the second moment."`
-	WeightDecay float64   `json:"weight_decay" default:"0.1" min:"0" doc:"Decoupled weight decay."`
-	GradClip    float64   `json:"grad_clip" default:"1" min:"0" doc:"Largest norm of the gradient over all weights; 0: not clipped."`
-}
-
-// Schedule is the learning rate as a function of the tokens consumed.
-type Schedule struct {
-	Warmup     float64 `json:"warmup" default:"0.02" min:"0" doc:"Linear warm-up: below 1 a share of the tokens, from 1 on a number of steps."`
-	Shape      string  `json:"shape" default:"\"cosine\"" one_of:"cosine,linear,constant,wsd" doc:"After the warm-up: cosine or linear down to final, constant, or wsd: constant and then down to final."`
-	Final      float64 `json:"final" default:"0.1" min:"0" max:"1" doc:"Learning rate at the end, as a share of the peak."`
-	Decay      float64 `json:"decay" default:"0.2" min:"0" max:"1" doc:"wsd: share of the tokens, at the end, over which it falls."`
-	DecayShape string  `json:"decay_shape" default:"\"linear\"" one_of:"linear,1-sqrt" doc:"wsd: how it falls."`
-}
-
-// Batch is the size of the optimizer's steps.
-type Batch struct {
-	Tokens      int64  `json:"tokens" default:"32768" min:"1" doc:"Tokens per optimizer step, at the start."`
-	Ramp        []Ramp `json:"ramp" hcl:"block" doc:"Growth of the batch on the way."`
-	MicroTokens *int   `json:"micro_tokens" min:"1" doc:"Most tokens that go through the model at once: less needs less memory. By default 8192, or the context if that is longer. It decides the rounding of sums and nothing else."`
-}
-
-// Ramp is one growth of the batch.
-type Ramp struct {
-	At     float64 `json:"at" min:"0" max:"1" doc:"Share of the tokens after which it holds."`
-	Tokens int64   `json:"tokens" min:"1" doc:"Tokens per optimizer step from then on."`
-}
-
-// Eval says when and how much held-out text is read.
-type Eval struct {
-	Every  *int64 `json:"every" min:"1" doc:"Training tokens between two evaluations; a tenth of the run by default. There is one at the end in any case."`
-	Tokens int64  `json:"tokens" default:"32768" min:"2" doc:"Most tokens of each part's held-out documents; the same ones each time."`
-}
-
-// defaultMicroTokens is the most tokens of a micro-batch where neither the block nor the context says more.
-const defaultMicroTokens = 8192
-
-// micro is the most tokens of a micro-batch.
-func (c *Config) micro(b train.Batches) int {
-	micro := max(c.Context, defaultMicroTokens)
-	if c.Batch.MicroTokens != nil {
-		micro = *c.Batch.MicroTokens
+// run is the training that the block describes.
+func (c *Config) run() *pretraining.Run {
+	return &pretraining.Run{
+		Title: "Pre-training", Model: c.Model, Data: c.Data, Context: c.Context, Tokens: c.Tokens,
+		Optimizer: c.Optimizer, MuP: c.MuP, Schedule: c.Schedule, Batch: c.Batch, ZLoss: c.ZLoss, Spike: c.Spike,
+		Eval: c.Eval, Sample: c.Sample, CheckpointEvery: c.CheckpointEvery,
 	}
-	return max(c.Context, int(min(int64(micro), b.Bound())))
+}
+
+func check(s *steps.Spec) error {
+	var c Config
+	if err := s.Decode(&c); err != nil {
+		return err
+	}
+	return c.run().Check()
+}
+
+// estimate says what training will cost, as soon as the model's shape and the number of tokens are known.
+func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
+	if err := pretraining.Known(in.Spec, "context", "tokens", "batch"); err != nil {
+		return steps.Estimate{}, err
+	}
+	var c Config
+	if err := in.Spec.Decode(&c); err != nil {
+		return steps.Estimate{}, err
+	}
+	return c.run().Estimate(in.Upstream["model"])
+}
+
+func run(ctx context.Context, rt *steps.Runtime) error {
+	var c Config
+	if err := rt.Config(&c); err != nil {
+		return err
+	}
+	return c.run().Do(ctx, rt)
 }

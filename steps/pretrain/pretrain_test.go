@@ -17,6 +17,7 @@ import (
 	"athanor/steps"
 	"athanor/steps/internal/bpe"
 	"athanor/steps/internal/llm"
+	"athanor/steps/internal/pretraining"
 	"athanor/steps/internal/sampling"
 	"athanor/steps/internal/train/traintest"
 )
@@ -31,11 +32,11 @@ func recipe(t testing.TB) *Config {
 			traintest.Part{Name: "a", Weight: 0.7, Train: traintest.Texts(12, 1), Holdout: traintest.Texts(5, 2)},
 			traintest.Part{Name: "b", Weight: 0.3, Train: traintest.Texts(9, 3), Holdout: traintest.Texts(4, 4)}),
 		Context: 32, Tokens: 3000,
-		Optimizer: Optimizer{LR: 1e-2, Betas: []float64{0.9, 0.95}, Eps: 1e-8, WeightDecay: 0.1, GradClip: 1},
-		Schedule:  Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1, Decay: 0.2, DecayShape: "linear"},
-		Batch:     Batch{Tokens: 100, Ramp: []Ramp{{At: 0.3, Tokens: 200}}, MicroTokens: ptr(80)},
+		Optimizer: pretraining.Optimizer{LR: 1e-2, Betas: []float64{0.9, 0.95}, Eps: 1e-8, WeightDecay: 0.1, GradClip: 1},
+		Schedule:  pretraining.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1, Decay: 0.2, DecayShape: "linear"},
+		Batch:     pretraining.Batch{Tokens: 100, Ramp: []pretraining.Ramp{{At: 0.3, Tokens: 200}}, MicroTokens: ptr(80)},
 		ZLoss:     1e-4,
-		Eval:      Eval{Every: ptr(int64(800)), Tokens: 400},
+		Eval:      pretraining.Eval{Every: ptr(int64(800)), Tokens: 400},
 		Sample:    &sampling.Config{Prompts: []string{"The old", ""}, Tokens: 8, Temperature: 0.8, TopP: 0.95},
 
 		CheckpointEvery: 3600,
@@ -234,7 +235,17 @@ func stopped(t *testing.T, c *Config, dir string, at func(steps.Event) bool) {
 
 func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 	c := recipe(t)
-	want, _ := whole(t, c, 1)
+	c.Spike = &pretraining.Spike{Sigma: 1.5, Window: 8} // a range that ordinary steps leave
+	c.MuP = &pretraining.MuP{BaseDim: 16}
+	c.Optimizer.Groups = []pretraining.Group{{Match: []string{"*.embed_tokens.*"}, LRScale: 0.5, WeightDecay: ptr(0.1)}}
+	want, l := whole(t, c, 1)
+	if warnings := l.texts(steps.EventWarn); !strings.Contains(warnings, "spikes") || !strings.Contains(warnings, "mup { base_dim = 16 }") {
+		t.Fatalf("the test needs steps that are not taken: %s", warnings)
+	}
+	if !strings.Contains(want["report/metrics.jsonl"], `"skipped":1`) || !strings.Contains(want["report/summary.md"], "steps not taken") ||
+		!strings.Contains(l.texts(steps.EventLog), "is not taken: the ") {
+		t.Errorf("steps that are not taken are not reported:\n%s", want["report/summary.md"])
+	}
 	step := func(k int64) func(steps.Event) bool {
 		return func(e steps.Event) bool { return e.Kind == steps.EventMetric && e.Step == k }
 	}
@@ -334,6 +345,9 @@ func TestRunErrors(t *testing.T) {
 		{"too few tokens", func(c *Config) {
 			c.Data = traintest.Tokens(t, tokenizer, traintest.Part{Name: "a", Weight: 1, MaxEpochs: 2, Train: traintest.Texts(2, 1)})
 		}, "tokens", []string{"3000 tokens", "× 2 epochs", "max_epochs"}},
+		{"a group of nothing", func(c *Config) {
+			c.Optimizer.Groups = []pretraining.Group{{Match: []string{"*.moe.*"}, LRScale: 1}}
+		}, "optimizer.group[0].match", []string{"no weight", "*.moe.*"}},
 		{"a learning rate beyond reason", func(c *Config) { c.Optimizer.LR, c.Schedule.Warmup = 1e30, 0 },
 			"optimizer.lr", []string{"diverged at step", "last good loss", "checkpoint is kept"}},
 	} {
@@ -379,10 +393,13 @@ func TestCheck(t *testing.T) {
 		{"warm-up in steps", func(c *Config) { c.Schedule.Warmup = 3 }, ""},
 		{"wsd", func(c *Config) { c.Schedule.Shape, c.Schedule.DecayShape = "wsd", "1-sqrt" }, ""},
 		{"betas", func(c *Config) { c.Optimizer.Betas = []float64{0.9, 1} }, "optimizer.betas"},
+		{"a group's pattern", func(c *Config) {
+			c.Optimizer.Groups = []pretraining.Group{{Match: []string{"*", "["}, LRScale: 1}}
+		}, "optimizer.group[0].match[1]"},
 		{"batch", func(c *Config) { c.Batch.Tokens = 31 }, "batch.tokens"},
 		{"micro-batch", func(c *Config) { c.Batch.MicroTokens = ptr(31) }, "batch.micro_tokens"},
-		{"ramp out of order", func(c *Config) { c.Batch.Ramp = append(c.Batch.Ramp, Ramp{At: 0.1, Tokens: 400}) }, "batch.ramp[1].at"},
-		{"ramp below the context", func(c *Config) { c.Batch.Ramp = []Ramp{{At: 0.1, Tokens: 20}} }, "batch.ramp[0].tokens"},
+		{"ramp out of order", func(c *Config) { c.Batch.Ramp = append(c.Batch.Ramp, pretraining.Ramp{At: 0.1, Tokens: 400}) }, "batch.ramp[1].at"},
+		{"ramp below the context", func(c *Config) { c.Batch.Ramp = []pretraining.Ramp{{At: 0.1, Tokens: 20}} }, "batch.ramp[0].tokens"},
 		{"warm-up of half a step", func(c *Config) { c.Schedule.Warmup = 2.5 }, "schedule.warmup"},
 		{"warm-up beyond the run", func(c *Config) { c.Schedule.Warmup = 1000 }, "schedule.warmup"},
 		{"warm-up and decay in all", func(c *Config) { c.Schedule.Shape, c.Schedule.Warmup, c.Schedule.Decay = "wsd", 0.6, 0.5 }, "schedule"},

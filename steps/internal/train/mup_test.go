@@ -89,12 +89,12 @@ func activations(t *testing.T, m *llm.Model, b *Batch) [2][]float32 {
 	}
 	for i, p := range probe.Params() {
 		values := make([]float32, p.Weight.Len())
-		switch {
-		case p.Name == "lm_head.weight":
+		switch p.Name {
+		case "lm_head.weight":
 			for j := range min(config.VocabSize, config.HiddenSize) {
 				values[j*config.HiddenSize+j] = 1
 			}
-		case p.Name == "model.norm.weight":
+		case "model.norm.weight":
 			for j := range values {
 				values[j] = 1
 			}

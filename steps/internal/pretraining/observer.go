@@ -1,10 +1,11 @@
-package pretrain
+package pretraining
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 
 	"athanor/steps"
 	"athanor/steps/internal/bpe"
@@ -38,16 +39,16 @@ type heldOut struct {
 	documents []train.Document
 }
 
-func newObserver(rt *steps.Runtime, m *llm.Model, t *bpe.Tokenizer, set *tokens.Set, c *Config, micro int) (*observer, error) {
+func newObserver(rt *steps.Runtime, m *llm.Model, t *bpe.Tokenizer, set *tokens.Set, r *Run, micro int) (*observer, error) {
 	o := &observer{
-		rt: rt, model: m, tokenizer: t, sample: c.Sample,
-		scorer: train.Scorer{Model: m, Context: c.Context, Micro: micro},
+		rt: rt, model: m, tokenizer: t, sample: r.Sample,
+		scorer: train.Scorer{Model: m, Context: r.Context, Micro: micro},
 	}
 	for _, p := range set.Parts() {
 		if p.HoldoutDocuments == 0 {
 			continue
 		}
-		docs, err := choose(set.Holdout(p.Name), p.HoldoutTokens, c.Eval.Tokens, int64(4*c.Context), t)
+		docs, err := choose(set.Holdout(p.Name), p.HoldoutTokens, r.Eval.Tokens, int64(4*r.Context), t)
 		if err != nil {
 			return nil, err
 		}
@@ -87,6 +88,11 @@ func beginning(ids []int32, t *bpe.Tokenizer) train.Document {
 
 // Observe implements train.Observer.
 func (o *observer) Observe(ctx context.Context, step, tokens int64) (map[string]float64, error) {
+	return o.observe(ctx, step, tokens, "")
+}
+
+// observe does the work of Observe; of is put before the names of the figures.
+func (o *observer) observe(ctx context.Context, step, tokens int64, of string) (map[string]float64, error) {
 	seen := observed{Scores: map[string]train.Score{}, Samples: o.Samples}
 	for _, p := range o.parts {
 		score, err := o.scorer.Score(ctx, each(p.documents))
@@ -107,24 +113,38 @@ func (o *observer) Observe(ctx context.Context, step, tokens int64) (map[string]
 		}
 	}
 	o.observed = seen
+	subject := ""
+	if of != "" {
+		subject = ", the average of the weights,"
+	}
 	figures := map[string]float64{}
 	if total := o.total(); total.Tokens > 0 {
-		figures["eval_loss"], figures["eval_bits_per_byte"] = total.Loss(), total.BitsPerByte()
-		o.rt.Log("held-out at step %d, %d tokens: loss %.4f, %.4f bits per byte", step, tokens, total.Loss(), total.BitsPerByte())
+		figures[of+"eval_loss"], figures[of+"eval_bits_per_byte"] = total.Loss(), total.BitsPerByte()
+		o.rt.Log("held-out%s at step %d, %d tokens: loss %.4f, %.4f bits per byte", subject, step, tokens, total.Loss(), total.BitsPerByte())
 		for _, p := range o.parts {
 			if s := o.Scores[p.name]; s.Tokens > 0 {
-				figures["eval_loss/"+p.name], figures["eval_bits_per_byte/"+p.name] = s.Loss(), s.BitsPerByte()
+				figures[of+"eval_loss/"+p.name], figures[of+"eval_bits_per_byte/"+p.name] = s.Loss(), s.BitsPerByte()
 			}
 		}
 	}
 	return figures, nil
 }
 
-// total is the score of all parts together, in their order.
-func (o *observer) total() train.Score {
+// observeAverage looks once more, at the average of the weights, whose samples take the place of those of the last
+// weights.
+func (o *observer) observeAverage(ctx context.Context, step, tokens int64) (map[string]float64, error) {
+	o.Samples = slices.DeleteFunc(slices.Clone(o.Samples), func(s sampling.Sample) bool { return s.Step == step })
+	return o.observe(ctx, step, tokens, "average_")
+}
+
+// total is the score of all parts together.
+func (o *observer) total() train.Score { return o.totalOf(o.Scores) }
+
+// totalOf adds up scores in the order of the parts.
+func (o *observer) totalOf(scores map[string]train.Score) train.Score {
 	var total train.Score
 	for _, p := range o.parts {
-		total.Add(o.Scores[p.name])
+		total.Add(scores[p.name])
 	}
 	return total
 }

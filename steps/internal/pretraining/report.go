@@ -1,4 +1,4 @@
-package pretrain
+package pretraining
 
 import (
 	"bufio"
@@ -19,14 +19,17 @@ import (
 
 // A result is what is known when the last token is trained on.
 type result struct {
-	config   *Config
+	run      *Run
 	model    llm.Config
 	summary  train.Summary
 	observer *observer
 	consumed []tokens.Consumption
+	last     map[string]train.Score // of the last weights, by part
+	samples  int64                  // of the weights that the model is the average of; 0: it is the last weights
 
 	loss, bitsPerByte float64
-	heldOut           bool // loss and bitsPerByte are of held-out documents
+	lastLoss          float64 // of the last weights, where the model is an average
+	heldOut           bool    // loss and bitsPerByte are of held-out documents
 }
 
 // settle sets the value outputs.
@@ -37,11 +40,22 @@ func (r *result) settle(rt *steps.Runtime, bytesPerToken float64) {
 		rt.Warn("the data has no held-out documents: loss and bits_per_byte are those of training. Set holdout in its datasets")
 		r.loss, r.bitsPerByte = r.summary.Loss, train.BitsPerByte(r.summary.Loss, bytesPerToken)
 	}
+	if r.summary.Skipped > 0 {
+		rt.Warn("%d of %d steps were spikes and were not taken: the log says which", r.summary.Skipped, r.summary.Steps)
+	}
 	if r.summary.Empty > 0 {
 		rt.Warn("%d of %d steps had no token with a target and changed nothing", r.summary.Empty, r.summary.Steps)
 	}
 	rt.Set("loss", r.loss)
 	rt.Set("bits_per_byte", r.bitsPerByte)
+	if r.samples > 0 {
+		r.lastLoss = r.loss
+		if r.heldOut {
+			r.lastLoss = r.observer.totalOf(r.last).Loss()
+		}
+		rt.Set("last_loss", r.lastLoss)
+	}
+	rt.Set("final_lr", r.summary.LR)
 	rt.Set("train_loss", r.summary.Loss)
 	rt.Set("tokens", r.summary.Tokens)
 	rt.Set("parameters", r.model.Parameters())
@@ -137,37 +151,58 @@ func (r *result) markdown() []byte {
 	if r.heldOut {
 		of = "held-out"
 	}
-	fmt.Fprintf(&b, "# Pre-training\n\n| | |\n|---|---|\n")
+	fmt.Fprintf(&b, "# %s\n\n| | |\n|---|---|\n", r.run.Title)
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "| %s | %s |\n", name, fmt.Sprintf(format, args...))
 	}
 	row("parameters", "%d", r.model.Parameters())
 	row("tokens", "%d in %d steps", r.summary.Tokens, r.summary.Steps)
-	row("FLOPs", "%.3g", r.model.FLOPsPerToken(r.config.Context)*float64(r.summary.Tokens))
-	row("context", "%d", r.config.Context)
-	batch := fmt.Sprintf("%d tokens", r.config.Batch.Tokens)
-	for _, ramp := range r.config.Batch.Ramp {
+	row("FLOPs", "%.3g", r.model.FLOPsPerToken(r.run.Context)*float64(r.summary.Tokens))
+	row("context", "%d", r.run.Context)
+	batch := fmt.Sprintf("%d tokens", r.run.Batch.Tokens)
+	for _, ramp := range r.run.Batch.Ramp {
 		batch += fmt.Sprintf(", %d from %g of the run on", ramp.Tokens, ramp.At)
 	}
 	row("batch", "%s", batch)
-	row("learning rate", "%g, %s", r.config.Optimizer.LR, r.config.Schedule.Shape)
+	row("learning rate", "%g, %s", r.run.Optimizer.LR, r.run.Schedule.Shape)
+	if r.summary.Skipped > 0 {
+		row("steps not taken", "%d, as spikes of more than %g σ", r.summary.Skipped, r.run.Spike.Sigma)
+	}
+	if r.samples > 0 {
+		row("the model", "%s of %d samples of the weights", r.run.Average.Kind, r.samples)
+		row(of+" loss of the last weights", "%.4f nats per token", r.lastLoss)
+	}
 	row(of+" loss", "%.4f nats per token", r.loss)
 	row(of+" bits per byte", "%.4f", r.bitsPerByte)
 	row("training loss, last tenth", "%.4f nats per token", r.summary.Loss)
 
-	fmt.Fprintf(&b, "\n## Data\n\n| part | tokens | epochs | held-out loss | held-out bits per byte |\n|---|---|---|---|---|\n")
-	for _, c := range r.consumed {
-		loss, bits := "–", "–"
-		if s := r.observer.Scores[c.Part]; s.Tokens > 0 {
-			loss, bits = fmt.Sprintf("%.4f", s.Loss()), fmt.Sprintf("%.4f", s.BitsPerByte())
-		}
-		fmt.Fprintf(&b, "| %s | %d | %.2f | %s | %s |\n", c.Part, c.Tokens, c.Epochs, loss, bits)
-	}
+	r.parts(&b)
 	fmt.Fprintf(&b, "\n![loss](loss.svg)\n")
 	if last := r.lastSamples(); len(last) > 0 {
 		fmt.Fprintf(&b, "\n## Samples at the end\n\n%s", sampling.Markdown(last))
 	}
 	return []byte(b.String())
+}
+
+// parts writes the table of the mixture's parts.
+func (r *result) parts(b *strings.Builder) {
+	of, more := "", ""
+	if r.samples > 0 {
+		of, more = " | of the last weights", "|---"
+	}
+	fmt.Fprintf(b, "\n## Data\n\n| part | tokens | epochs | held-out loss%s | held-out bits per byte |\n|---|---|---|---%s|---|\n", of, more)
+	for _, c := range r.consumed {
+		loss, bits := "–", "–"
+		if s := r.observer.Scores[c.Part]; s.Tokens > 0 {
+			loss, bits = fmt.Sprintf("%.4f", s.Loss()), fmt.Sprintf("%.4f", s.BitsPerByte())
+			if r.samples > 0 {
+				loss += fmt.Sprintf(" | %.4f", r.last[c.Part].Loss())
+			}
+		} else if r.samples > 0 {
+			loss += " | –"
+		}
+		fmt.Fprintf(b, "| %s | %d | %.2f | %s | %s |\n", c.Part, c.Tokens, c.Epochs, loss, bits)
+	}
 }
 
 // lastSamples are those of the last observation.

@@ -1,0 +1,113 @@
+// Package pretraining is what the step types share that train a language model on packed documents with next-token
+// cross-entropy: pretrain and anneal. It holds the blocks that their recipes have in common, and turns a [Run] into
+// weights and a report.
+//
+// The training loop, its checkpoints and the held-out scores are steps/internal/train; what a block is called and what
+// its defaults are is the step types' own. Start at [Run].
+package pretraining
+
+import (
+	"athanor/steps"
+	"athanor/steps/internal/sampling"
+	"athanor/steps/internal/train"
+)
+
+// A Run is one training of a model on a mixture.
+type Run struct {
+	Title       string // of the report
+	Model, Data steps.Artifact
+	Context     int // most tokens of a document that the model sees at once
+	Tokens      int64
+
+	Optimizer Optimizer
+	MuP       *MuP
+	Schedule  Schedule
+	Batch     Batch
+	ZLoss     float64
+	Spike     *Spike
+	Average   train.Average // of the weights; the model is the average if there is one
+
+	Eval   Eval
+	Sample *sampling.Config
+
+	CheckpointEvery float64 // seconds
+}
+
+// Optimizer is AdamW (arXiv 1711.05101). Weight decay applies to matrices alone, not to norms and embeddings, unless a
+// group says otherwise.
+type Optimizer struct {
+	LR          float64   `json:"lr" default:"3e-4" min:"0" doc:"Learning rate at the peak. 3e-4 suits billions of parameters, 3e-3 a few millions."`
+	Betas       []float64 `json:"betas" default:"[0.9, 0.95]" min:"2" max:"2" doc:"Decay rates of the two moments."`
+	Eps         float64   `json:"eps" default:"1e-8" min:"0" doc:"Added to the root of the second moment."`
+	WeightDecay float64   `json:"weight_decay" default:"0.1" min:"0" doc:"Decoupled weight decay, of matrices; not of norms and embeddings."`
+	GradClip    float64   `json:"grad_clip" default:"1" min:"0" doc:"Largest norm of the gradient over all weights; 0: not clipped."`
+	Groups      []Group   `json:"group" hcl:"block" doc:"Weights with settings of their own. A weight belongs to the first group that it matches."`
+}
+
+// Group is weights with settings of their own.
+type Group struct {
+	Match       []string `json:"match" min:"1" doc:"Names of weights, as Hugging Face writes them; * stands for any text: [\"model.embed_tokens.weight\"], [\"*.mlp.*\"]."`
+	LRScale     float64  `json:"lr_scale" default:"1" min:"0" doc:"Multiplies the learning rate; 0 leaves the weights as they are."`
+	WeightDecay *float64 `json:"weight_decay" min:"0" doc:"Their weight decay. Left out: as for all others."`
+}
+
+// MuP scales learning rates with the width of the model.
+type MuP struct {
+	BaseDim int `json:"base_dim" min:"1" doc:"Width of the model that the learning rate was tuned on: the hidden matrices' is multiplied by base_dim/dim (arXiv 2203.03466, table 8). The model block needs the same block for its initial weights."`
+}
+
+// Spike says which steps are not taken.
+type Spike struct {
+	Sigma  float64 `json:"sigma" default:"6" min:"1" doc:"A step is not taken if its loss or gradient norm is more than so many standard deviations above the mean of the last steps."`
+	Window int     `json:"window" default:"128" min:"2" doc:"How many steps the mean and the deviation are of. No step is left out before half of them."`
+}
+
+// Batch is the size of the optimizer's steps.
+type Batch struct {
+	Tokens      int64  `json:"tokens" default:"32768" min:"1" doc:"Tokens per optimizer step, at the start."`
+	Ramp        []Ramp `json:"ramp" hcl:"block" doc:"Growth of the batch on the way."`
+	MicroTokens *int   `json:"micro_tokens" min:"1" doc:"Most tokens that go through the model at once: less needs less memory. By default 8192, or the context if that is longer. It decides the rounding of sums and nothing else."`
+}
+
+// Ramp is one growth of the batch.
+type Ramp struct {
+	At     float64 `json:"at" min:"0" max:"1" doc:"Share of the tokens after which it holds."`
+	Tokens int64   `json:"tokens" min:"1" doc:"Tokens per optimizer step from then on."`
+}
+
+// Eval says when and how much held-out text is read.
+type Eval struct {
+	Every  *int64 `json:"every" min:"1" doc:"Training tokens between two evaluations; a tenth of the run by default. There is one at the end in any case."`
+	Tokens int64  `json:"tokens" default:"32768" min:"2" doc:"Most tokens of each part's held-out documents; the same ones each time."`
+}
+
+// Schedule is the learning rate as a function of the tokens consumed.
+type Schedule struct {
+	Warmup     float64 `json:"warmup" default:"0.02" min:"0" doc:"Linear warm-up: below 1 a share of the tokens, from 1 on a number of steps."`
+	Shape      string  `json:"shape" default:"\"cosine\"" one_of:"cosine,linear,constant,wsd" doc:"After the warm-up: cosine or linear down to final, constant, or wsd: constant and then down to final."`
+	Final      float64 `json:"final" default:"0.1" min:"0" max:"1" doc:"Learning rate at the end, as a share of the peak."`
+	Decay      float64 `json:"decay" default:"0.2" min:"0" max:"1" doc:"wsd: share of the tokens, at the end, over which it falls."`
+	DecayShape string  `json:"decay_shape" default:"\"linear\"" one_of:"linear,1-sqrt" doc:"wsd: how it falls."`
+}
+
+// defaultMicroTokens is the most tokens of a micro-batch where neither the block nor the context says more.
+const defaultMicroTokens = 8192
+
+// micro is the most tokens of a micro-batch.
+func (r *Run) micro(b train.Batches) int {
+	micro := max(r.Context, defaultMicroTokens)
+	if r.Batch.MicroTokens != nil {
+		micro = *r.Batch.MicroTokens
+	}
+	return max(r.Context, int(min(int64(micro), b.Bound())))
+}
+
+// adamW is the optimizer for a model of a width.
+func (r *Run) adamW() train.AdamW {
+	o := &r.Optimizer
+	a := train.AdamW{Beta1: o.Betas[0], Beta2: o.Betas[1], Eps: o.Eps, WeightDecay: o.WeightDecay, Clip: o.GradClip}
+	for _, g := range o.Groups {
+		a.Groups = append(a.Groups, train.Group{Match: g.Match, LR: g.LRScale, Decay: g.WeightDecay})
+	}
+	return a
+}
