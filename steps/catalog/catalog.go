@@ -6,6 +6,8 @@ package catalog
 
 import (
 	"athanor/steps"
+	"athanor/steps/anneal"
+	"athanor/steps/average"
 	"athanor/steps/dataset"
 	"athanor/steps/evaluate"
 	"athanor/steps/mixture"
@@ -21,5 +23,7 @@ var Types = []steps.Type{
 	mixture.Type,
 	model.Type,
 	pretrain.Type,
+	anneal.Type,
+	average.Type,
 	evaluate.Type,
 }

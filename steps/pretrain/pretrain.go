@@ -89,5 +89,10 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err := rt.Config(&c); err != nil {
 		return err
 	}
-	return c.run().Do(ctx, rt)
+	outcome, err := c.run().Do(ctx, rt)
+	if err != nil {
+		return err
+	}
+	rt.Set("final_lr", outcome.FinalLR)
+	return nil
 }

@@ -28,7 +28,7 @@ type result struct {
 	samples  int64                  // of the weights that the model is the average of; 0: it is the last weights
 
 	loss, bitsPerByte float64
-	lastLoss          float64 // of the last weights, where the model is an average
+	lastLoss          float64 // of the last weights; without an average, loss
 	heldOut           bool    // loss and bitsPerByte are of held-out documents
 }
 
@@ -48,14 +48,9 @@ func (r *result) settle(rt *steps.Runtime, bytesPerToken float64) {
 	}
 	rt.Set("loss", r.loss)
 	rt.Set("bits_per_byte", r.bitsPerByte)
-	if r.samples > 0 {
-		r.lastLoss = r.loss
-		if r.heldOut {
-			r.lastLoss = r.observer.totalOf(r.last).Loss()
-		}
-		rt.Set("last_loss", r.lastLoss)
+	if r.lastLoss = r.loss; r.heldOut {
+		r.lastLoss = r.observer.totalOf(r.last).Loss()
 	}
-	rt.Set("final_lr", r.summary.LR)
 	rt.Set("train_loss", r.summary.Loss)
 	rt.Set("tokens", r.summary.Tokens)
 	rt.Set("parameters", r.model.Parameters())

@@ -16,65 +16,71 @@ import (
 	"athanor/steps/internal/train"
 )
 
-// Do trains, writes the artifacts model and report, and sets the values loss, bits_per_byte, train_loss, tokens,
-// parameters and final_lr; last_loss as well if the weights are averaged.
-func (r *Run) Do(ctx context.Context, rt *steps.Runtime) error {
+// An Outcome is what a run came to, beside the values that it has set.
+type Outcome struct {
+	LastLoss float64 // held-out loss of the last weights; without an average, that of the model
+	FinalLR  float64 // learning rate of the last step
+}
+
+// Do trains, writes the artifacts model and report, and sets the values loss, bits_per_byte, train_loss, tokens and
+// parameters.
+func (r *Run) Do(ctx context.Context, rt *steps.Runtime) (Outcome, error) {
 	if r.Context == 0 {
 		config, err := llm.ReadConfig(r.Model.Path)
 		if err != nil {
-			return err
+			return Outcome{}, err
 		}
 		r.Context = config.MaxPositionEmbeddings
 	}
 	batches, schedule, err := r.plan()
 	if err != nil {
-		return err
+		return Outcome{}, err
 	}
 	set, err := tokens.Open(r.Data.Path)
 	if err != nil {
-		return err
+		return Outcome{}, err
 	}
 	defer func() { _ = set.Close() }() // it was only read
 	tokenizer, err := bpe.Load(set.TokenizerDir())
 	if err != nil {
-		return fmt.Errorf("the tokenizer of the data: %w", err)
+		return Outcome{}, fmt.Errorf("the tokenizer of the data: %w", err)
 	}
 	if err := r.agrees(set, tokenizer); err != nil {
-		return err
+		return Outcome{}, err
 	}
 	dev, err := rt.Device()
 	if err != nil {
-		return err
+		return Outcome{}, err
 	}
 	m, err := llm.Load(dev, r.Model.Path)
 	if err != nil {
-		return r.blame(err, r.micro(batches))
+		return Outcome{}, r.blame(err, r.micro(batches))
 	}
 	defer m.Close()
 	observer, err := newObserver(rt, m, tokenizer, set, r, r.micro(batches))
 	if err != nil {
-		return err
+		return Outcome{}, err
 	}
 	loop, err := r.loop(rt, m, batches, schedule)
 	if err != nil {
-		return err
+		return Outcome{}, err
 	}
 	loader := set.Loader(rt.Seed(), r.Context)
 	loop.Source = &train.Packed{Loader: loader, Context: r.Context, Micro: loop.Micro}
 	loop.Observer, loop.BytesPerToken = observer, bytesPerToken(set)
 	result, err := r.train(ctx, rt, loop, observer)
 	if err != nil {
-		return r.blame(err, loop.Micro)
+		return Outcome{}, r.blame(err, loop.Micro)
 	}
 	result.model, result.consumed = m.Config, loader.Consumed()
 	result.settle(rt, loop.BytesPerToken)
 	if err := writeModel(rt, m, set, r.Context); err != nil {
-		return fmt.Errorf("writing the model: %w", err)
+		return Outcome{}, fmt.Errorf("writing the model: %w", err)
 	}
 	if err := result.report(rt); err != nil {
-		return fmt.Errorf("writing the report: %w", err)
+		return Outcome{}, fmt.Errorf("writing the report: %w", err)
 	}
-	return nil
+	return Outcome{LastLoss: result.lastLoss, FinalLR: result.summary.LR}, nil
 }
 
 // loop is the training loop of the run, but for its data.
