@@ -59,7 +59,7 @@ func Attempt(t testing.TB, ctx context.Context, typ *steps.Type, config any, dir
 	}
 	rt, err := steps.NewRuntime(spec, l)
 	check(t, err)
-	defer rt.Close()
+	defer func() { _ = rt.Close() }() // the attempt has ended
 	return l, rt.Do(ctx, typ)
 }
 
