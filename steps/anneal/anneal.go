@@ -68,7 +68,7 @@ type Schedule struct {
 // Average says which average of the weights is the model.
 type Average struct {
 	Kind  string  `json:"kind" default:"\"polyak\"" one_of:"polyak,ema,last,none" doc:"polyak: the mean over the whole phase. ema: a mean that forgets. last: the mean of the last few samples. none: the last weights."`
-	Every *int64  `json:"every" min:"1" doc:"Tokens between two samples of the weights, counted back from the end. Left out: one after every step; for last, a twentieth of the tokens."`
+	Every *int64  `json:"every" min:"1" doc:"Tokens between two samples of the weights, counted back from the end. Left out: one after every step; for last, a twentieth of the tokens, and at least one and a half batches, so that no two samples are of one step."`
 	Decay float64 `json:"decay" default:"0.99" min:"0" max:"1" doc:"ema: the share of the average that stays at each sample."`
 	Last  int     `json:"last" default:"5" min:"1" doc:"last: how many samples."`
 }
@@ -100,10 +100,19 @@ func (c *Config) average() train.Average {
 	case "last":
 		a.Kind, a.Last = train.Mean, c.Average.Last
 		if a.Every == 0 {
-			a.Every = max(1, c.Tokens/20)
+			a.Every = max(c.Tokens/20, c.longestStep())
 		}
 	}
 	return a
+}
+
+// longestStep is a number of tokens that no step exceeds.
+func (c *Config) longestStep() int64 {
+	b := train.Batches{Tokens: c.Batch.Tokens, Total: c.Tokens}
+	for _, r := range c.Batch.Ramp {
+		b.Ramp = append(b.Ramp, train.Ramp{At: r.At, Tokens: r.Tokens})
+	}
+	return b.Bound()
 }
 
 func check(s *steps.Spec) error {
@@ -117,6 +126,8 @@ func check(s *steps.Spec) error {
 		return steps.Blame("average.decay", "an average of which all stays at each sample is the first sample: decay is below 1, like 0.99")
 	case a.Every > c.Tokens:
 		return steps.Blame("average.every", "samples of the weights %d tokens apart in a run of %d tokens: lower every, or raise tokens", a.Every, c.Tokens)
+	case a.Last > 1 && a.Every < c.longestStep():
+		return steps.Blame("average.every", "samples of the weights %d tokens apart, where a step may take %d: two would be of one step; raise every, or lower batch.tokens", a.Every, c.longestStep())
 	case a.Last > 1 && int64(a.Last-1)*a.Every >= c.Tokens:
 		return steps.Blame("average.last", "%d samples of the weights, %d tokens apart, do not fit into %d tokens: lower last or every", a.Last, a.Every, c.Tokens)
 	}

@@ -52,6 +52,9 @@ func TestRun(t *testing.T) {
 				t.Errorf("held-out loss %.3f, of the last weights %.3f; guessing costs %.3f", loss, last, guess)
 			}
 			summary := files["report/summary.md"]
+			if kind == "last" && !strings.Contains(summary, "| mean of 3 samples") {
+				t.Error(summary)
+			}
 			if averaged := strings.Contains(summary, "loss of the last weights"); averaged != (kind != "none") || !strings.HasPrefix(summary, "# Annealing\n") {
 				t.Error(summary)
 			}
@@ -154,6 +157,7 @@ func TestCheck(t *testing.T) {
 		{"samples too far apart", func(c *Config) { c.Average.Every = ptr(int64(3001)) }, "average.every"},
 		{"too many samples", func(c *Config) { c.Average = Average{Kind: "last", Last: 21} }, "average.last"},
 		{"as many samples as fit", func(c *Config) { c.Average = Average{Kind: "last", Last: 20} }, ""},
+		{"two samples of a step", func(c *Config) { c.Average = Average{Kind: "last", Last: 2, Every: ptr(int64(149))} }, "average.every"},
 		{"warm-up of half a step", func(c *Config) { c.Schedule.Warmup = 2.5 }, "schedule.warmup"},
 		{"batch", func(c *Config) { c.Context, c.Batch.Tokens = ptr(64), 32 }, "batch.tokens"},
 	} {

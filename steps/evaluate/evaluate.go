@@ -1,8 +1,10 @@
-// Package evaluate is the step type evaluate: it says how well a model predicts held-out text, in nats per token and in
-// bits per byte, beside what compressors make of the same text.
+// Package evaluate is the step type evaluate: it says how well one or several models predict held-out text, in nats per
+// token and in bits per byte, beside what compressors make of the same text, and how they do on tasks: multiple choice,
+// the last word of a text, answers that are compared with the right ones. Every figure has a confidence interval.
 //
-// How a score is computed is steps/internal/train; this package finds the text, encodes it with the model's own
-// tokenizer and writes the tables. Start at [Config] for what may be written and at run.go for the order of events.
+// How log-probabilities are computed is steps/internal/train and steps/internal/llm; this package finds the text,
+// encodes it with the model's own tokenizer and writes the tables. The tasks are scored as EleutherAI's
+// lm-evaluation-harness scores them. Start at [Config] for what may be written and at run.go for the order of events.
 package evaluate
 
 import (
@@ -15,16 +17,20 @@ import (
 // Type is the step type.
 var Type = steps.Type{
 	Name:    "evaluate",
-	Doc:     "Measures how well a model predicts held-out text, beside compressors, and draws samples.",
-	Version: 1,
+	Doc:     "Measures how well models predict held-out text, beside compressors, and how they do on tasks, and draws samples.",
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
-		{Name: "report", Type: "report", Doc: "results.json, samples.jsonl, summary.md."},
-		{Name: "loss", Type: "map(number)", Doc: "Loss in nats per token, by dataset."},
+		{Name: "report", Type: "report", Doc: "results.json, items.jsonl, samples.jsonl, summary.md."},
+		{Name: "loss", Type: "map(number)", Doc: "Loss in nats per token, by dataset. Here and below: of the models to compare with, by NAME/DATASET or NAME/TASK."},
 		{Name: "bits_per_byte", Type: "map(number)", Doc: "Bits per byte of text, by dataset."},
+		{Name: "accuracy", Type: "map(number)", Doc: "Share that is right, by task: acc of multiple choice and last words, exact match of generation."},
+		{Name: "accuracy_norm", Type: "map(number)", Doc: "acc_norm of multiple choice, by task: the choice with the largest log-likelihood per character."},
+		{Name: "perplexity", Type: "map(number)", Doc: "Perplexity of the last words, by task."},
 		{Name: "gzip", Type: "map(number)", Doc: "Bits per byte of gzip -9, by dataset; empty unless baselines asks for it."},
 		{Name: "xz", Type: "map(number)", Doc: "Bits per byte of xz -9e, by dataset; empty unless baselines asks for it and the program xz is there."},
 	},
+	Files:    files,
 	Check:    check,
 	Estimate: estimate,
 	Run:      run,
@@ -32,13 +38,23 @@ var Type = steps.Type{
 
 // Config is what an evaluate block holds.
 type Config struct {
-	Model     steps.Artifact   `json:"model" kind:"model" doc:"The model to evaluate."`
-	Data      steps.Artifact   `json:"data" kind:"tokens" optional:"true" doc:"A mixture: each part's held-out documents count as a dataset of the part's name."`
-	Datasets  []Dataset        `json:"dataset" hcl:"block" doc:"Datasets to evaluate on, by a name for the tables."`
-	Context   *int             `json:"context" min:"2" doc:"Most tokens of a document that the model sees at once. Left out: the context that the model is made for."`
-	Bytes     *int64           `json:"bytes" min:"1" doc:"Most bytes of text to read of each dataset, evenly spread over it. Left out: all."`
-	Baselines []string         `json:"baselines" default:"[]" one_of:"gzip,xz" doc:"Compressors to set beside the model: gzip is gzip -9, xz is xz -9e and needs the program xz."`
-	Sample    *sampling.Config `json:"sample" hcl:"block" doc:"Texts to let the model continue."`
+	Model       steps.Artifact   `json:"model" kind:"model" doc:"The model to evaluate."`
+	Others      []Other          `json:"compare" hcl:"block" doc:"Further models to set beside it, by a name for the tables."`
+	Data        steps.Artifact   `json:"data" kind:"tokens" optional:"true" doc:"A mixture: each part's held-out documents count as a dataset of the part's name."`
+	Datasets    []Dataset        `json:"dataset" hcl:"block" doc:"Datasets to evaluate on, by a name for the tables."`
+	Context     *int             `json:"context" min:"2" doc:"Most tokens of a document that the model sees at once. Left out: the context that the model is made for."`
+	Bytes       *int64           `json:"bytes" min:"1" doc:"Most bytes of text to read of each dataset, evenly spread over it. Left out: all."`
+	Baselines   []string         `json:"baselines" default:"[]" one_of:"gzip,xz" doc:"Compressors to set beside the model: gzip is gzip -9, xz is xz -9e and needs the program xz."`
+	Choices     []Choice         `json:"multiple_choice" hcl:"block" doc:"Multiple choice by log-likelihood."`
+	LastWords   []LastWord       `json:"last_word" hcl:"block" doc:"Prediction of the last word of texts."`
+	Generations []Generation     `json:"generate" hcl:"block" doc:"Answers that the model writes, with exact match."`
+	Sample      *sampling.Config `json:"sample" hcl:"block" doc:"Texts to let the models continue."`
+}
+
+// Other is a model to compare with.
+type Other struct {
+	Name  string         `json:"name" hcl:"label"`
+	Model steps.Artifact `json:"model" kind:"model" doc:"The model."`
 }
 
 // Dataset is one dataset to evaluate on.
@@ -54,8 +70,18 @@ func check(s *steps.Spec) error {
 	if err := s.Decode(&c); err != nil {
 		return err
 	}
-	if c.Data.IsZero() && len(c.Datasets) == 0 && c.Sample == nil {
-		return steps.Blame("dataset", "there is nothing to evaluate: add a block dataset, a mixture as data, or a block sample")
+	if c.Data.IsZero() && len(c.Datasets) == 0 && c.Sample == nil && len(c.tasks()) == 0 {
+		return steps.Blame("dataset", "there is nothing to evaluate: add a block dataset, a mixture as data, a task, or a block sample")
+	}
+	others := map[string]bool{mainName: true}
+	for i, o := range c.Others {
+		if others[o.Name] {
+			return steps.Blame(fmt.Sprintf("compare[%d]", i), "two models are called %q: their figures need two names (%q is the attribute model)", o.Name, mainName)
+		}
+		others[o.Name] = true
+	}
+	if err := c.checkTasks(); err != nil {
+		return err
 	}
 	seen := map[string]bool{}
 	for i, d := range c.Datasets {

@@ -104,9 +104,9 @@ func TestRun(t *testing.T) {
 	if err != nil || !strings.Contains(string(summary), "gzip -9") || !strings.Contains(string(summary), "````\nThe ``` crow") {
 		t.Errorf("%v\n%s", err, summary)
 	}
-	var results []result
+	var outcomes []outcome
 	data, err := os.ReadFile(filepath.Join(dir, "results.json"))
-	if err := errors.Join(err, json.Unmarshal(data, &results)); err != nil || len(results) != 2 || results[0].Tokens != int64(tokens) {
+	if err := errors.Join(err, json.Unmarshal(data, &outcomes)); err != nil || len(outcomes) != 1 || len(outcomes[0].Texts) != 2 || outcomes[0].Texts[0].Tokens != int64(tokens) {
 		t.Errorf("%v: %s", err, data)
 	}
 	samples, err := os.ReadFile(filepath.Join(dir, "samples.jsonl"))
@@ -247,4 +247,16 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
+}
+
+// blamed is the attribute that an error blames; "" for no error.
+func blamed(err error) string {
+	var blame *steps.AttributeError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &blame):
+		return blame.Path
+	}
+	return err.Error()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"athanor/steps"
 	"athanor/steps/internal/bpe"
@@ -16,40 +17,74 @@ import (
 // microTokens is the most tokens of one forward pass where the context is shorter.
 const microTokens = 4096
 
+// mainName is what the tables call the model of the attribute model.
+const mainName = "model"
+
 func run(ctx context.Context, rt *steps.Runtime) error {
 	var c Config
 	if err := rt.Config(&c); err != nil {
 		return err
 	}
-	e, err := open(rt, &c)
-	if err != nil {
-		return err
-	}
-	defer e.model.Close()
 	texts, closeTexts, err := c.texts()
 	if err != nil {
 		return errors.Join(err, closeTexts())
 	}
-	var results []result
-	for _, t := range texts {
-		r, err := e.score(ctx, t)
-		if err != nil {
-			return errors.Join(fmt.Errorf("dataset %s: %w", t.name, err), closeTexts())
-		}
-		rt.Log("%s: loss %.4f, %.4f bits per byte", r.Name, r.Loss, r.BitsPerByte)
-		results = append(results, r)
-	}
-	if err := closeTexts(); err != nil {
+	outcomes, err := c.evaluate(ctx, rt, texts)
+	if err := errors.Join(err, closeTexts()); err != nil {
 		return err
 	}
-	var samples []sampling.Sample
-	if c.Sample != nil {
-		if samples, err = sampling.Draw(ctx, e.model, e.tokenizer, *c.Sample, rt.Seed()); err != nil {
-			return err
-		}
+	compare(outcomes)
+	setValues(rt, outcomes)
+	return report(rt, outcomes)
+}
+
+// evaluate has one model after the other read and answer, so that only one is in memory.
+func (c *Config) evaluate(ctx context.Context, rt *steps.Runtime, texts []text) ([]*outcome, error) {
+	baselines, missing := c.baselines()
+	if len(missing) > 0 {
+		rt.Warn("this machine has no program %v: its column is left out. Install it to have the baseline", missing)
 	}
-	e.setValues(results)
-	return e.report(results, samples)
+	models := []Other{{mainName, c.Model}}
+	var outcomes []*outcome
+	for i, m := range append(models, c.Others...) {
+		e, at := &evaluation{rt: rt, config: c, outcome: outcome{Model: m.Name}}, "model"
+		if i > 0 {
+			at = fmt.Sprintf("compare[%d].model", i-1)
+		} else {
+			e.baselines = baselines
+		}
+		if err := e.open(m.Model.Path, at); err != nil {
+			return nil, err
+		}
+		err := e.all(ctx, texts)
+		e.model.Close()
+		if err != nil {
+			return nil, err
+		}
+		outcomes = append(outcomes, &e.outcome)
+	}
+	return outcomes, nil
+}
+
+// An outcome is all that came of one model.
+type outcome struct {
+	Model      string    `json:"model"`
+	Parameters int64     `json:"parameters"`
+	Context    int       `json:"context"`
+	Texts      []result  `json:"datasets"`
+	Measures   []measure `json:"measures"`
+
+	items     []item
+	samples   []sampling.Sample
+	baselines []baseline // that have read the texts beside the model
+}
+
+// prefix is put before the name of a dataset or task where several models have figures.
+func (o *outcome) prefix() string {
+	if o.Model == mainName {
+		return ""
+	}
+	return o.Model + "/"
 }
 
 // An evaluation is a model that is ready to read.
@@ -58,50 +93,84 @@ type evaluation struct {
 	config    *Config
 	model     *llm.Model
 	tokenizer *bpe.Tokenizer
-	baselines []baseline
 	scorer    train.Scorer
-	start     int32 // the token before a text
-	end       int32 // the token after it
+	start     int32   // the token before a text
+	end       int32   // the token after it
+	stop      []int32 // tokens that end an answer
+	truncated int     // queries whose beginning did not fit
+
+	outcome
 }
 
-func open(rt *steps.Runtime, c *Config) (*evaluation, error) {
-	dev, err := rt.Device()
+// open loads a model; at is the attribute that names it.
+func (e *evaluation) open(dir, at string) error {
+	dev, err := e.rt.Device()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	e := &evaluation{rt: rt, config: c}
-	if e.tokenizer, err = bpe.Load(c.Model.Path); err != nil {
-		return nil, steps.Blame("model", "the model's tokenizer: %w", err)
+	if e.tokenizer, err = bpe.Load(dir); err != nil {
+		return steps.Blame(at, "the model's tokenizer: %w", err)
 	}
 	var ok bool
 	if e.end, ok = e.tokenizer.EOS(); !ok {
-		return nil, steps.Blame("model", "the model's tokenizer has no end-of-text token: set eos_token in its tokenizer_config.json")
+		return steps.Blame(at, "the model's tokenizer has no end-of-text token: set eos_token in its tokenizer_config.json")
+	}
+	e.stop = []int32{e.end}
+	if eot, ok := e.tokenizer.EOT(); ok {
+		e.stop = append(e.stop, eot)
 	}
 	if e.start, ok = e.tokenizer.BOS(); !ok {
 		e.start = e.end // as in training: one token stands between documents
 	}
-	if e.model, err = llm.Load(dev, c.Model.Path); err != nil {
-		return nil, err
+	if e.model, err = llm.Load(dev, dir); err != nil {
+		return err
 	}
+	if err := e.prepare(at); err != nil {
+		e.model.Close()
+		return err
+	}
+	return nil
+}
+
+// prepare settles the context and reserves memory.
+func (e *evaluation) prepare(at string) error {
 	if size := e.tokenizer.VocabSize(); size > e.model.Config.VocabSize {
-		return nil, steps.Blame("model", "the model's tokenizer has %d tokens, its embedding table %d rows", size, e.model.Config.VocabSize)
+		return steps.Blame(at, "the model's tokenizer has %d tokens, its embedding table %d rows", size, e.model.Config.VocabSize)
 	}
 	e.scorer = train.Scorer{Model: e.model, Context: e.model.Config.MaxPositionEmbeddings}
-	if c.Context != nil {
-		if *c.Context > e.scorer.Context {
-			rt.Warn("the context is %d tokens, but the model is made for %d", *c.Context, e.scorer.Context)
+	if window := e.config.Context; window != nil {
+		if *window > e.scorer.Context {
+			e.rt.Warn("the context is %d tokens, but the model is made for %d", *window, e.scorer.Context)
 		}
-		e.scorer.Context = *c.Context
+		e.scorer.Context = *window
 	}
 	e.scorer.Micro = max(e.scorer.Context, microTokens)
 	if err := e.model.Inference(e.scorer.Micro); err != nil {
-		return nil, fmt.Errorf("%w. A shorter context needs less memory", err)
+		return fmt.Errorf("%w. A shorter context needs less memory", err)
 	}
-	var missing []string
-	if e.baselines, missing = c.baselines(); len(missing) > 0 {
-		rt.Warn("this machine has no program %v: its column is left out. Install it to have the baseline", missing)
+	e.Parameters, e.Context = e.model.Config.Parameters(), e.scorer.Context
+	return nil
+}
+
+// all reads the texts, does the tasks and draws the samples.
+func (e *evaluation) all(ctx context.Context, texts []text) error {
+	for _, t := range texts {
+		r, err := e.score(ctx, t)
+		if err != nil {
+			return fmt.Errorf("dataset %s: %w", t.name, err)
+		}
+		e.rt.Log("%s%s: loss %.4f, %.4f bits per byte", e.prefix(), r.Name, r.Loss, r.BitsPerByte)
+		e.Texts = append(e.Texts, r)
 	}
-	return e, nil
+	if err := e.runTasks(ctx); err != nil {
+		return err
+	}
+	if e.config.Sample == nil {
+		return nil
+	}
+	var err error
+	e.samples, err = sampling.Draw(ctx, e.model, e.tokenizer, *e.config.Sample, e.rt.Seed())
+	return err
 }
 
 // A result is what came of one dataset.
@@ -126,6 +195,10 @@ func (e *evaluation) score(ctx context.Context, t text) (result, error) {
 		}
 		compressors = append(compressors, c)
 	}
+	var bits, bytes []float64
+	e.scorer.Document = func(s train.Score) {
+		bits, bytes = append(bits, s.Nats/math.Ln2), append(bytes, float64(s.Bytes))
+	}
 	s, err := e.scorer.Score(ctx, e.documents(t, compressors))
 	for i, c := range compressors {
 		size, e2 := c.Finish()
@@ -141,6 +214,9 @@ func (e *evaluation) score(ctx context.Context, t text) (result, error) {
 		return r, errors.New("there is no text to read")
 	}
 	r.Documents, r.Bytes, r.Tokens, r.Loss, r.BitsPerByte = s.Documents, s.Bytes, s.Tokens, s.Loss(), s.BitsPerByte()
+	e.Measures = append(e.Measures, measure{
+		Task: t.name, Metric: "bits_per_byte", Items: len(bits), figure: ratio(bits, bytes), num: bits, den: bytes,
+	})
 	return r, nil
 }
 
@@ -168,16 +244,46 @@ func (e *evaluation) documents(t text, compressors []compressor) iter.Seq2[train
 	}
 }
 
+// compare sets the differences of all models from the first, item by item: what is hard for one is hard for all, so
+// their difference is much surer than either figure.
+func compare(outcomes []*outcome) {
+	first := outcomes[0]
+	for _, o := range outcomes[1:] {
+		for i := range o.Measures {
+			m, base := &o.Measures[i], &first.Measures[i]
+			if m.num == nil {
+				continue
+			}
+			differences := make([]float64, len(m.num))
+			for j := range differences {
+				differences[j] = m.num[j] - base.num[j]
+			}
+			d := ratio(differences, m.den)
+			m.Difference = &d
+		}
+	}
+}
+
 // setValues sets the value outputs.
-func (e *evaluation) setValues(results []result) {
-	values := map[string]map[string]float64{"loss": {}, "bits_per_byte": {}, "gzip": {}, "xz": {}}
-	for _, r := range results {
-		values["loss"][r.Name], values["bits_per_byte"][r.Name] = r.Loss, r.BitsPerByte
-		for name, bits := range r.Baselines {
-			values[name][r.Name] = bits
+func setValues(rt *steps.Runtime, outcomes []*outcome) {
+	values := map[string]map[string]float64{
+		"loss": {}, "bits_per_byte": {}, "accuracy": {}, "accuracy_norm": {}, "perplexity": {}, "gzip": {}, "xz": {},
+	}
+	names := map[string]string{
+		"bits_per_byte": "bits_per_byte", "acc": "accuracy", "exact_match": "accuracy", "acc_norm": "accuracy_norm", "perplexity": "perplexity",
+	}
+	for _, o := range outcomes {
+		for _, r := range o.Texts {
+			values["loss"][o.prefix()+r.Name] = r.Loss
+			for name, bits := range r.Baselines {
+				values[name][r.Name] = bits
+			}
+		}
+		for _, m := range o.Measures {
+			values[names[m.Metric]][o.prefix()+m.Task] = m.Value
 		}
 	}
 	for name, v := range values {
-		e.rt.Set(name, v)
+		rt.Set(name, v)
 	}
 }

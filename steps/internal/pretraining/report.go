@@ -159,7 +159,7 @@ func (r *result) markdown() []byte {
 		batch += fmt.Sprintf(", %d from %g of the run on", ramp.Tokens, ramp.At)
 	}
 	row("batch", "%s", batch)
-	row("learning rate", "%g, %s", r.run.Optimizer.LR, r.run.Schedule.Shape)
+	row("learning rate", "%.4g, %s", r.run.Optimizer.LR, r.run.Schedule.Shape)
 	if r.summary.Skipped > 0 {
 		row("steps not taken", "%d, as spikes of more than %g σ", r.summary.Skipped, r.run.Spike.Sigma)
 	}

@@ -53,14 +53,25 @@ type Scorer struct {
 	Context int
 	Micro   int // most tokens of one forward pass, at least Context
 
+	// Document, if not nil, is called with the score of each document that has something to predict, in order.
+	Document func(Score)
+
 	stream gpu.Stream
 	logp   []float64
+	open   []pending
+}
+
+// A pending is a document of which a part is still to be read.
+type pending struct {
+	score Score
+	left  int // tokens to predict that are not in score
 }
 
 // Score reads all documents, in order. It stops with ctx's error when ctx ends.
 func (s *Scorer) Score(ctx context.Context, documents iter.Seq2[Document, error]) (Score, error) {
 	var total Score
 	s.stream.Reset()
+	s.open = s.open[:0]
 	for d, err := range documents {
 		if err != nil {
 			return total, err
@@ -70,6 +81,9 @@ func (s *Scorer) Score(ctx context.Context, documents iter.Seq2[Document, error]
 		}
 		total.Documents++
 		total.Bytes += int64(d.Bytes)
+		if s.Document != nil {
+			s.open = append(s.open, pending{Score{Bytes: int64(d.Bytes), Documents: 1}, len(d.IDs) - 1})
+		}
 		if err := s.document(ctx, d.IDs, &total); err != nil {
 			return total, err
 		}
@@ -117,5 +131,24 @@ func (s *Scorer) flush(ctx context.Context, total *Score) error {
 	}
 	total.Tokens += int64(n)
 	s.stream.Reset()
+	s.share(logp)
 	return nil
+}
+
+// share gives the documents that are open their tokens of a forward pass, in order, and reports those that are whole.
+func (s *Scorer) share(logp []float64) {
+	for len(logp) > 0 && len(s.open) > 0 {
+		d := &s.open[0]
+		n := min(d.left, len(logp))
+		for _, l := range logp[:n] {
+			d.score.Nats -= l
+		}
+		d.score.Tokens += int64(n)
+		logp = logp[n:]
+		if d.left -= n; d.left > 0 {
+			return
+		}
+		s.Document(d.score)
+		s.open = append(s.open[:0], s.open[1:]...)
+	}
 }

@@ -93,10 +93,21 @@ func TestScoreIsTheSumOverPieces(t *testing.T) {
 	}
 	docs = append(docs, Document{IDs: []int32{1}, Bytes: 9}) // nothing to predict
 	for _, micro := range []int{window, 30, 64} {
-		scorer := Scorer{Model: m, Context: window, Micro: micro}
+		var parts []Score
+		scorer := Scorer{Model: m, Context: window, Micro: micro, Document: func(s Score) { parts = append(parts, s) }}
 		got, err := scorer.Score(context.Background(), all(docs...))
 		if err != nil {
 			t.Fatal(err)
+		}
+		var sum Score
+		for i, p := range parts {
+			if p.Tokens != int64(len(docs[i].IDs)-1) || p.Bytes != int64(docs[i].Bytes) {
+				t.Errorf("document %d: %+v", i, p)
+			}
+			sum.Add(p)
+		}
+		if sum.Tokens != got.Tokens || sum.Bytes != got.Bytes || sum.Documents != got.Documents || math.Abs(sum.Nats-got.Nats) > 1e-9 {
+			t.Errorf("the documents add up to %+v, all are %+v", sum, got)
 		}
 		if got.Tokens != want.Tokens || got.Bytes != want.Bytes || got.Documents != want.Documents || math.Abs(got.Nats-want.Nats) > 1e-9 {
 			t.Errorf("streams of %d: %+v, want %+v", micro, got, want)
