@@ -45,7 +45,7 @@ func TestRun(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			c := recipe(t)
 			c.Average.Kind = kind
-			files, l := traintest.Whole(t, &Type, c, 2)
+			files, l, _ := traintest.Whole(t, &Type, c)
 			values := l.Last().Values
 			loss, last := values["loss"].(float64), values["last_loss"].(float64)
 			if guess := math.Log(320); loss > 0.8*guess || last > 0.8*guess || (loss == last) != (kind == "none") {
@@ -97,7 +97,7 @@ func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 		c.Average.Kind = kind
 		often := *c
 		often.CheckpointEvery = 0
-		want, l := traintest.Whole(t, &Type, c, 1)
+		want, l, _ := traintest.Whole(t, &Type, c)
 		if !strings.Contains(l.Texts(steps.EventLog), "is not taken") {
 			t.Fatal("the test needs steps that are not taken")
 		}
@@ -108,7 +108,6 @@ func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 			{"stopped in the first step", func(dir string) { traintest.Stopped(t, &Type, c, dir, step(1)) }},
 			{"stopped in the middle", func(dir string) { traintest.Stopped(t, &Type, c, dir, step(15)) }},
 			{"killed in the middle", func(dir string) { traintest.Killed(t, &Type, &often, dir, step(15)) }},
-			{"killed at the last step", func(dir string) { traintest.Killed(t, &Type, &often, dir, step(30)) }},
 			{"killed when the average was read", func(dir string) { traintest.Killed(t, &Type, &often, dir, averaged) }},
 			{"killed long after a checkpoint", func(dir string) {
 				traintest.Stopped(t, &Type, c, dir, step(20))
@@ -126,7 +125,7 @@ func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 			t.Run(kind+"/"+tc.name, func(t *testing.T) {
 				dir := t.TempDir()
 				tc.end(dir)
-				if _, err := traintest.Attempt(t, context.Background(), &Type, c, dir, 2, nil); err != nil {
+				if _, err := traintest.Attempt(t, context.Background(), &Type, c, dir, nil); err != nil {
 					t.Fatal(err)
 				}
 				traintest.Same(t, traintest.Outputs(t, dir), want)
@@ -138,7 +137,7 @@ func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 func TestWithoutHeldOutDocuments(t *testing.T) {
 	c := recipe(t)
 	c.Data = traintest.Tokens(t, traintest.Tokenizer(t), traintest.Part{Name: "best", Weight: 1, Train: traintest.Texts(12, 1)})
-	_, l := traintest.Whole(t, &Type, c, 2)
+	_, l, _ := traintest.Whole(t, &Type, c)
 	v := l.Last().Values
 	if v["loss"] != v["train_loss"] || v["last_loss"] != v["train_loss"] || !strings.Contains(l.Texts(steps.EventWarn), "no held-out documents") {
 		t.Errorf("%v: %s", v, l.Texts(steps.EventWarn))

@@ -63,7 +63,7 @@ func TestRun(t *testing.T) {
 		{[]float64{0, 0, 5}, []float64{0, 0, 1}},
 	} {
 		dir := t.TempDir()
-		l, err := traintest.Attempt(t, context.Background(), &Type, &Config{Models: models, Weights: c.given}, dir, 1, nil)
+		l, err := traintest.Attempt(t, context.Background(), &Type, &Config{Models: models, Weights: c.given}, dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,17 +88,17 @@ func TestRun(t *testing.T) {
 
 func TestStopped(t *testing.T) {
 	c := &Config{Models: []steps.Artifact{model(t, nil, 1, nil), model(t, nil, 2, nil)}}
-	want, l := traintest.Whole(t, &Type, c, 1)
+	want, l, _ := traintest.Whole(t, &Type, c)
 	if !strings.Contains(l.Texts(steps.EventWarn), "tokenizer") {
 		t.Error("models without a tokenizer are no warning")
 	}
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := traintest.Attempt(t, ctx, &Type, c, dir, 1, nil); !errors.Is(err, context.Canceled) {
+	if _, err := traintest.Attempt(t, ctx, &Type, c, dir, nil); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	if _, err := traintest.Attempt(t, context.Background(), &Type, c, dir, 1, nil); err != nil {
+	if _, err := traintest.Attempt(t, context.Background(), &Type, c, dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	traintest.Same(t, traintest.Outputs(t, dir), want)
@@ -127,7 +127,7 @@ func TestErrors(t *testing.T) {
 		{"another tokenizer", model(t, other, 2, nil), []string{"tokenizer is another"}},
 		{"no model", steps.Artifact{Kind: "model", Path: t.TempDir()}, []string{"config.json"}},
 	} {
-		l, err := traintest.Attempt(t, context.Background(), &Type, &Config{Models: []steps.Artifact{first, tc.second}}, t.TempDir(), 1, nil)
+		l, err := traintest.Attempt(t, context.Background(), &Type, &Config{Models: []steps.Artifact{first, tc.second}}, t.TempDir(), nil)
 		last := l.Last()
 		if err == nil || last.Kind != steps.EventFailed || last.Path != "models[1]" {
 			t.Errorf("%s: %v: %+v", tc.name, err, last)

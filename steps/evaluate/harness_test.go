@@ -211,7 +211,7 @@ func TestSideBySide(t *testing.T) {
 			{"query": "The crow feeds the", "choices": []string{"stone", "cold night"}, "gold": 0},
 		})}},
 	}
-	files, l := traintest.Whole(t, &Type, c, 2)
+	files, l, _ := traintest.Whole(t, &Type, c)
 	var outcomes []outcome
 	if err := json.Unmarshal([]byte(files["report/results.json"]), &outcomes); err != nil || len(outcomes) != 3 {
 		t.Fatalf("%v: %s", err, files["report/results.json"])
@@ -235,7 +235,7 @@ func TestSideBySide(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		end(t, dir, func(e steps.Event) bool { return e.Kind == steps.EventLog && strings.HasPrefix(e.Message, "same/ends") })
-		if _, err := traintest.Attempt(t, context.Background(), &Type, c, dir, 1, nil); err != nil {
+		if _, err := traintest.Attempt(t, context.Background(), &Type, c, dir, nil); err != nil {
 			t.Fatal(err)
 		}
 		traintest.Same(t, traintest.Outputs(t, dir), files)

@@ -45,22 +45,99 @@ func recipe(t testing.TB) *Config {
 
 func ptr[T any](v T) *T { return &v }
 
+// A listener is the engine's end of the events; on may act on any of them.
+type listener struct {
+	on     func(steps.Event)
+	events []steps.Event
+}
+
+func (l *listener) Write(line []byte) (int, error) {
+	var e steps.Event
+	if err := json.Unmarshal(line, &e); err != nil {
+		return 0, err
+	}
+	l.events = append(l.events, e)
+	if l.on != nil {
+		l.on(e)
+	}
+	return len(line), nil
+}
+
+// texts joins the messages of one kind of event.
+func (l *listener) texts(kind steps.EventKind) string {
+	var all []string
+	for _, e := range l.events {
+		if e.Kind == kind {
+			all = append(all, e.Message)
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
 // attempt runs the step once as a worker would.
-func attempt(t testing.TB, ctx context.Context, c *Config, dir string, threads int, on func(steps.Event)) (*traintest.Listener, error) {
+func attempt(t testing.TB, ctx context.Context, c *Config, dir string, threads int, on func(steps.Event)) (*listener, error) {
 	t.Helper()
-	return traintest.Attempt(t, ctx, &Type, c, dir, threads, on)
+	config, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &listener{on: on}
+	spec := &steps.Spec{Address: "pretrain.test", Type: "pretrain", Config: config, Seed: 7, WorkDir: dir, Device: "cpu", Threads: threads}
+	rt, err := steps.NewRuntime(spec, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Close()
+	return l, rt.Do(ctx, &Type)
+}
+
+// outputs reads every file of the step's artifacts.
+func outputs(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	root := filepath.Join(dir, "out")
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		name, _ := filepath.Rel(root, path)
+		files[name] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 // whole runs the recipe without a break.
-func whole(t testing.TB, c *Config, threads int) (map[string]string, *traintest.Listener) {
+func whole(t testing.TB, c *Config, threads int) (map[string]string, *listener) {
 	t.Helper()
-	return traintest.Whole(t, &Type, c, threads)
+	dir := t.TempDir()
+	l, err := attempt(t, context.Background(), c, dir, threads, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outputs(t, dir), l
+}
+
+func same(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	if a, b := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(a, b) {
+		t.Fatalf("files %v, want %v", a, b)
+	}
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s differs", name)
+		}
+	}
 }
 
 func TestRun(t *testing.T) {
 	c := recipe(t)
 	files, l := whole(t, c, 2)
-	values := l.Events[len(l.Events)-1].Values
+	values := l.events[len(l.events)-1].Values
 	number := func(name string) float64 {
 		v, ok := values[name].(float64)
 		if !ok {
@@ -96,7 +173,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("%d samples:\n%s", n, files["report/samples.jsonl"])
 	}
 	progress := 0.0
-	for _, e := range l.Events {
+	for _, e := range l.events {
 		if e.Kind == steps.EventProgress {
 			progress = e.Done
 			if e.Unit != "tokens" || e.Total != 3000 || e.FLOPs <= 0 || e.Metrics["loss"] <= 0 {
@@ -124,17 +201,49 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// errKilled is what a killed attempt panics with: nothing after the event runs, but for the closing of files.
+var errKilled = errors.New("killed")
+
+func killed(t *testing.T, c *Config, dir string, at func(steps.Event) bool) {
+	t.Helper()
+	defer func() {
+		if err, _ := recover().(error); !errors.Is(err, errKilled) {
+			t.Fatalf("the attempt was not killed: %v", err)
+		}
+	}()
+	_, err := attempt(t, context.Background(), c, dir, 1, func(e steps.Event) {
+		if at(e) {
+			panic(errKilled)
+		}
+	})
+	t.Fatalf("the attempt ended: %v", err)
+}
+
+func stopped(t *testing.T, c *Config, dir string, at func(steps.Event) bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	_, err := attempt(t, ctx, c, dir, 2, func(e steps.Event) {
+		if at(e) {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("the attempt ended with %v", err)
+	}
+}
+
 func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 	c := recipe(t)
 	c.Spike = &pretraining.Spike{Sigma: 1.5, Window: 8} // a range that ordinary steps leave
 	c.MuP = &pretraining.MuP{BaseDim: 16}
 	c.Optimizer.Groups = []pretraining.Group{{Match: []string{"*.embed_tokens.*"}, LRScale: 0.5, WeightDecay: ptr(0.1)}}
 	want, l := whole(t, c, 1)
-	if warnings := l.Texts(steps.EventWarn); !strings.Contains(warnings, "spikes") || !strings.Contains(warnings, "mup { base_dim = 16 }") {
+	if warnings := l.texts(steps.EventWarn); !strings.Contains(warnings, "spikes") || !strings.Contains(warnings, "mup { base_dim = 16 }") {
 		t.Fatalf("the test needs steps that are not taken: %s", warnings)
 	}
 	if !strings.Contains(want["report/metrics.jsonl"], `"skipped":1`) || !strings.Contains(want["report/summary.md"], "steps not taken") ||
-		!strings.Contains(l.Texts(steps.EventLog), "is not taken: the ") {
+		!strings.Contains(l.texts(steps.EventLog), "is not taken: the ") {
 		t.Errorf("steps that are not taken are not reported:\n%s", want["report/summary.md"])
 	}
 	step := func(k int64) func(steps.Event) bool {
@@ -148,17 +257,17 @@ func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 		name string
 		ends []func(dir string)
 	}{
-		{"stopped in the first step", []func(string){func(dir string) { traintest.Stopped(t, &Type, c, dir, step(1)) }}},
-		{"stopped after the ramp", []func(string){func(dir string) { traintest.Stopped(t, &Type, c, dir, step(12)) }}},
-		{"killed without a checkpoint", []func(string){func(dir string) { traintest.Killed(t, &Type, c, dir, step(5)) }}},
-		{"killed after a checkpoint", []func(string){func(dir string) { traintest.Killed(t, &Type, &often, dir, checkpointed) }}},
-		{"killed while drawing samples", []func(string){func(dir string) { traintest.Killed(t, &Type, &often, dir, drawing) }}},
-		{"stopped while drawing samples", []func(string){func(dir string) { traintest.Stopped(t, &Type, c, dir, drawing) }}},
+		{"stopped in the first step", []func(string){func(dir string) { stopped(t, c, dir, step(1)) }}},
+		{"stopped after the ramp", []func(string){func(dir string) { stopped(t, c, dir, step(12)) }}},
+		{"killed without a checkpoint", []func(string){func(dir string) { killed(t, c, dir, step(5)) }}},
+		{"killed after a checkpoint", []func(string){func(dir string) { killed(t, &often, dir, checkpointed) }}},
+		{"killed while drawing samples", []func(string){func(dir string) { killed(t, &often, dir, drawing) }}},
+		{"stopped while drawing samples", []func(string){func(dir string) { stopped(t, c, dir, drawing) }}},
 		{"again and again", []func(string){
-			func(dir string) { traintest.Stopped(t, &Type, c, dir, step(3)) },
-			func(dir string) { traintest.Killed(t, &Type, c, dir, step(6)) },
-			func(dir string) { traintest.Killed(t, &Type, &often, dir, step(9)) },
-			func(dir string) { traintest.Stopped(t, &Type, c, dir, step(14)) },
+			func(dir string) { stopped(t, c, dir, step(3)) },
+			func(dir string) { killed(t, c, dir, step(6)) },
+			func(dir string) { killed(t, &often, dir, step(9)) },
+			func(dir string) { stopped(t, c, dir, step(14)) },
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -169,7 +278,7 @@ func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 			if _, err := attempt(t, context.Background(), c, dir, 2, nil); err != nil {
 				t.Fatal(err)
 			}
-			traintest.Same(t, traintest.Outputs(t, dir), want)
+			same(t, outputs(t, dir), want)
 		})
 	}
 }
@@ -199,11 +308,11 @@ func TestMicroBatchesDecideRoundingAlone(t *testing.T) {
 	_, a := whole(t, c, 2)
 	c.Batch.MicroTokens = nil
 	_, b := whole(t, c, 2)
-	for i, e := range a.Events {
+	for i, e := range a.events {
 		if e.Kind != steps.EventMetric || e.Step > 5 {
 			continue
 		}
-		other := b.Events[i]
+		other := b.events[i]
 		if math.Abs(e.Metrics["loss"]-other.Metrics["loss"]) > 1e-4 || e.Metrics["tokens"] != other.Metrics["tokens"] {
 			t.Errorf("step %d: %v in micro-batches, %v whole", e.Step, e.Metrics, other.Metrics)
 		}
@@ -214,9 +323,9 @@ func TestNoHoldout(t *testing.T) {
 	c := recipe(t)
 	c.Data = traintest.Tokens(t, traintest.Tokenizer(t), traintest.Part{Name: "a", Weight: 1, Train: traintest.Texts(9, 1)})
 	_, l := whole(t, c, 2)
-	values := l.Events[len(l.Events)-1].Values
-	if !strings.Contains(l.Texts(steps.EventWarn), "no held-out documents") || values["loss"] != values["train_loss"] {
-		t.Errorf("%v, warnings: %s", values, l.Texts(steps.EventWarn))
+	values := l.events[len(l.events)-1].Values
+	if !strings.Contains(l.texts(steps.EventWarn), "no held-out documents") || values["loss"] != values["train_loss"] {
+		t.Errorf("%v, warnings: %s", values, l.texts(steps.EventWarn))
 	}
 	if bits, ok := values["bits_per_byte"].(float64); !ok || bits <= 0 || bits > 8 {
 		t.Errorf("%v bits per byte", values["bits_per_byte"])
@@ -246,7 +355,7 @@ func TestRunErrors(t *testing.T) {
 			c := recipe(t)
 			tc.change(c)
 			l, err := attempt(t, context.Background(), c, t.TempDir(), 2, nil)
-			last := l.Events[len(l.Events)-1]
+			last := l.events[len(l.events)-1]
 			if err == nil || last.Kind != steps.EventFailed || last.Path != tc.path {
 				t.Fatalf("%v: %+v", err, last)
 			}

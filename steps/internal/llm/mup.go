@@ -53,7 +53,9 @@ const (
 )
 
 // hidden reports a matrix both sides of which grow with the width.
-func hidden(name string, r role) bool { return r.decays() && name != headName }
+func hidden(name string, r role) bool {
+	return (r == roleMatrix || r == roleResidual) && name != headName
+}
 
 // NormIsOne reports whether the final norm's weight is 1 throughout, as initial weights have it without MuP.
 func (m *Model) NormIsOne() (bool, error) {

@@ -58,9 +58,9 @@ func (c Config) tensors() []tensor {
 		add("mlp.up_proj", roleMatrix, f, d)
 		add("mlp.down_proj", roleResidual, d, f)
 	}
-	list = append(list, tensor{outputNormName, []int{d}, roleNorm})
+	list = append(list, tensor{"model.norm.weight", []int{d}, roleNorm})
 	if !c.TieWordEmbeddings {
-		list = append(list, tensor{headName, []int{c.VocabSize, d}, roleMatrix})
+		list = append(list, tensor{"lm_head.weight", []int{c.VocabSize, d}, roleMatrix})
 	}
 	return list
 }
@@ -99,14 +99,14 @@ func (c Config) initial(t tensor, seed uint64) fill {
 			return nil
 		}
 	}
-	std := factor * c.InitializerRange
+	std := c.InitializerRange
 	if t.role == roleResidual {
 		std /= math.Sqrt(2 * float64(c.NumHiddenLayers))
 	}
 	random := newRandom("init "+t.name, seed)
 	return func(dst []float32) error {
 		for i := range dst {
-			dst[i] = float32(std * random.NormFloat64())
+			dst[i] = float32(factor * std * random.NormFloat64())
 		}
 		return nil
 	}

@@ -20,9 +20,7 @@ type Loop struct {
 	AdamW     AdamW
 	Schedule  Schedule
 	Batches   Batches
-	Micro     int     // most tokens of a micro-batch
-	Spikes    Spikes  // steps not to take
-	Average   Average // of the weights, kept beside them
+	Micro     int // most tokens of a micro-batch
 
 	CheckpointEvery time.Duration // at least so long between two; 0: after every step
 	FLOPsPerToken   float64       // forward and backward, for the progress report
@@ -31,10 +29,14 @@ type Loop struct {
 	Observer     Observer // may be nil
 	ObserveEvery int64    // tokens between two observations; there is one at the end in any case
 
-	trainer  *Trainer
+	Spikes  Spikes  // steps not to take
+	Average Average // of the weights, kept beside them
+
+	trainer *Trainer
+	state   state
+	clock   clock
+
 	averager *averager // nil: no average is kept
-	state    state
-	clock    clock
 }
 
 // An Observer looks at the model from time to time: held-out loss, samples.
@@ -68,7 +70,8 @@ func (l *Loop) Run(ctx context.Context, rt *steps.Runtime) (Summary, error) {
 		return Summary{}, err
 	}
 	defer t.Close()
-	l.trainer, l.averager, l.state = t, nil, state{}
+	l.trainer, l.state = t, state{}
+	l.averager = nil
 	t.Guard(l.Spikes)
 	if l.Average.Kind != "" {
 		l.averager = newAverager(l.Device, l.Model.Params(), l.Average)
@@ -139,17 +142,14 @@ func (l *Loop) step(rt *steps.Runtime) error {
 	}
 	l.state.Step++
 	l.state.Tokens += size
-	l.state.LR = lr
 	figures := map[string]float64{"tokens": float64(l.state.Tokens), "lr": lr}
 	if r.Units == 0 {
 		rt.Warn("step %d: none of its %d tokens has a target; the weights are as they were", l.state.Step, size)
 	} else {
-		l.learned(rt, r, figures)
+		l.learned(r, figures)
 	}
-	if l.averager != nil && l.Average.due(from, l.state.Tokens, l.Batches.Total) {
-		if err := l.averager.sample(); err != nil {
-			return l.failed(l.state.Step, err)
-		}
+	if err := l.taken(rt, r, from, lr, figures); err != nil {
+		return err
 	}
 	rate := l.clock.tick(l.state.Tokens)
 	figures["tokens_per_second"] = rate
@@ -175,14 +175,27 @@ func (l *Loop) failed(step int64, err error) error {
 	return fmt.Errorf("step %d: %w", step, err)
 }
 
-// learned records a step that had something to learn.
-func (l *Loop) learned(rt *steps.Runtime, r Result, figures map[string]float64) {
-	if r.Spike == "" {
-		l.state.LastLoss = r.Loss
-	} else {
+// taken records what became of a step that began at token from, and enters the weights into their average.
+func (l *Loop) taken(rt *steps.Runtime, r Result, from int64, lr float64, figures map[string]float64) error {
+	l.state.LR = lr
+	if r.Spike != "" {
 		l.state.Skipped++
 		figures["skipped"] = 1
 		rt.Log("step %d is not taken: %s", l.state.Step, r.Spike)
+	}
+	if l.averager == nil || !l.Average.due(from, l.state.Tokens, l.Batches.Total) {
+		return nil
+	}
+	if err := l.averager.sample(); err != nil {
+		return l.failed(l.state.Step, err)
+	}
+	return nil
+}
+
+// learned records a step that had something to learn.
+func (l *Loop) learned(r Result, figures map[string]float64) {
+	if r.Spike == "" {
+		l.state.LastLoss = r.Loss
 	}
 	if 10*l.state.Tokens > 9*l.Batches.Total {
 		l.state.LateLoss += r.Loss * float64(r.Units)
