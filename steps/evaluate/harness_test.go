@@ -3,6 +3,7 @@ package evaluate
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"flag"
@@ -258,6 +259,7 @@ func TestBadTasks(t *testing.T) {
 		{"gold beyond", `{"query": "a", "choices": ["a", "b"], "gold": 2}`, "multiple_choice[0].file"},
 		{"an empty choice", `{"query": "a", "choices": ["a", ""], "gold": 0}`, "multiple_choice[0].file"},
 		{"a choice beyond the context", `{"query": "a", "choices": ["a", "` + string(bytes.Repeat([]byte("xq "), 200)) + `"], "gold": 0}`, "multiple_choice[0].file"},
+		{"no continuation", `{"context": "word"}`, "last_word[0].file"},
 		{"one word", `{"text": "word"}`, "last_word[0].file"},
 		{"no answers", `{"query": "a"}`, "generate[0].file"},
 		{"nothing", ``, "generate[0].file"},
@@ -315,5 +317,35 @@ func TestFilesAndNames(t *testing.T) {
 		if got := check(c.c, c.fn); got != c.path {
 			t.Errorf("%s: the blame is on %q, want %q", c.name, got, c.path)
 		}
+	}
+}
+
+// TestContinuations: a text and its last word are a context and its continuation, packed or not.
+func TestContinuations(t *testing.T) {
+	dir := t.TempDir()
+	text := lines(t, dir, "text.jsonl", []map[string]string{{"text": "The crow feeds the stone\n"}, {"text": "The old wren"}})
+	plain := lines(t, dir, "plain.jsonl", []map[string]string{{"context": "The crow feeds the", "continuation": "stone"}, {"context": "The old", "continuation": "wren"}})
+	data, err := os.ReadFile(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write(data)
+	_ = z.Close()
+	packed := filepath.Join(dir, "packed.jsonl.gz")
+	if err := os.WriteFile(packed, b.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, events, err := attempt(t, context.Background(), &Config{Model: harnessModel(t), LastWords: []LastWord{
+		{Name: "text", File: text}, {Name: "plain", File: plain, Delimiter: " "}, {Name: "packed", File: packed, Delimiter: " "},
+		{Name: "joined", File: plain}, {Name: "one", File: packed, Delimiter: " ", Limit: ptr(1)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := figures(t, events, "perplexity")
+	if p["text"] != p["plain"] || p["text"] != p["packed"] || p["text"] == p["joined"] || p["one"] == p["text"] {
+		t.Errorf("%v", p)
 	}
 }

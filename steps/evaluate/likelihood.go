@@ -32,7 +32,7 @@ func (e *evaluation) request(query, continuation string) (request, error) {
 	r := request{ids: whole, from: len(e.tokenizer.EncodeAppend(start[:1:1], query))}
 	r.from = min(r.from, len(whole)-1)
 	if n := len(whole) - r.from; n > e.scorer.Context {
-		return r, fmt.Errorf("%q… is %d tokens long, more than the context of %d", beginning(continuation, 40), n, e.scorer.Context)
+		return r, fmt.Errorf("%q… is %d tokens long, more than the context of %d: raise context, take a model that is made for a longer one, or leave the line out", beginning(continuation, 40), n, e.scorer.Context)
 	}
 	if cut := len(whole) - 1 - e.scorer.Context; cut > 0 { // the last token is predicted and not read
 		r.ids, r.from = whole[cut:], r.from-cut

@@ -87,9 +87,13 @@ func sideBySide(b *strings.Builder, outcomes []*outcome) {
 	}
 	fmt.Fprintf(b, "\n|---|---|---|%s\n", strings.Repeat("---|---|", len(outcomes)-1))
 	for i, m := range outcomes[0].Measures {
+		verb := "%.4f"
+		if m.Metric == "perplexity" { // of any size
+			verb = "%.4g"
+		}
 		fmt.Fprintf(b, "| %s: %s | %d |", m.Task, strings.ReplaceAll(m.Metric, "_", " "), m.Items)
 		for j, o := range outcomes {
-			if fmt.Fprintf(b, " %s |", o.Measures[i].text("%.4f")); j > 0 {
+			if fmt.Fprintf(b, " %s |", o.Measures[i].text(verb)); j > 0 {
 				difference := "–"
 				if d := o.Measures[i].Difference; d != nil {
 					difference = d.text("%+.4f")

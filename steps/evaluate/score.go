@@ -103,9 +103,7 @@ func (e *evaluation) lastWords(ctx context.Context, at string, t LastWord) error
 	}
 	var requests []request
 	for i := range items {
-		text := strings.TrimSpace(items[i].Text)
-		space := strings.LastIndexByte(text, ' ')
-		r, err := e.request(text[:space], text[space:])
+		r, err := e.request(items[i].parts(t.Delimiter))
 		if err != nil {
 			return steps.Blame(at+".file", "%w", err)
 		}
@@ -117,11 +115,10 @@ func (e *evaluation) lastWords(ctx context.Context, at string, t LastWord) error
 	}
 	var acc, nats []float64
 	for i, it := range items {
-		text := strings.TrimSpace(it.Text)
-		space := strings.LastIndexByte(text, ' ')
+		given, predicted := it.parts(t.Delimiter)
 		acc, nats = append(acc, one(answers[i].Greedy)), append(nats, -answers[i].Logp)
 		e.items = append(e.items, item{
-			Model: e.Model, Task: t.Name, Query: text[:space], Text: text[space+1:], Logp: []float64{answers[i].Logp}, Right: answers[i].Greedy,
+			Model: e.Model, Task: t.Name, Query: given, Text: predicted, Logp: []float64{answers[i].Logp}, Right: answers[i].Greedy,
 		})
 	}
 	e.shared(t.Name, "acc", acc)
@@ -225,7 +222,11 @@ func (e *evaluation) measured(m measure) {
 	e.Measures = append(e.Measures, m)
 	e.rt.Log("%s%s: %s %.4f (95 %%: %.4f to %.4f)", e.prefix(), m.Task, m.Metric, m.Value, m.Low, m.High)
 	if e.truncated > 0 {
-		e.rt.Warn("%s%s: %d queries are longer than the context of %d tokens: their beginnings are left out", e.prefix(), m.Task, e.truncated, e.scorer.Context)
+		tell := e.rt.Log
+		if e.Model == mainName { // the others read the same queries
+			tell = e.rt.Warn
+		}
+		tell("%s%s: %d queries are longer than the context of %d tokens: their beginnings are left out", e.prefix(), m.Task, e.truncated, e.scorer.Context)
 		e.truncated = 0
 	}
 }

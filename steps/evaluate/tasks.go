@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,22 +16,23 @@ import (
 // Choice is a task of multiple choice, scored by log-likelihood.
 type Choice struct {
 	Name      string `json:"name" hcl:"label"`
-	File      string `json:"file" hcl:"path" doc:"Lines of JSON: {\"query\": text, \"choices\": [texts], \"gold\": index of the right one, from 0}."`
+	File      string `json:"file" hcl:"path" doc:"Lines of JSON: {\"query\": text, \"choices\": [texts], \"gold\": index of the right one, from 0}. A name that ends in .gz is read through gzip."`
 	Delimiter string `json:"delimiter" default:"\" \"" doc:"What stands between the query and a choice."`
 	Limit     *int   `json:"limit" min:"1" doc:"Read the first so many lines. Left out: all."`
 }
 
-// LastWord is a task of predicting the last word of texts.
+// LastWord is a task of predicting the last word of texts, or another continuation that is known.
 type LastWord struct {
-	Name  string `json:"name" hcl:"label"`
-	File  string `json:"file" hcl:"path" doc:"Lines of JSON: {\"text\": text}. The last word is what follows the last space."`
-	Limit *int   `json:"limit" min:"1" doc:"Read the first so many lines. Left out: all."`
+	Name      string `json:"name" hcl:"label"`
+	File      string `json:"file" hcl:"path" doc:"Lines of JSON: {\"text\": text}, whose last word is what follows the last space, or {\"context\": text, \"continuation\": text}. A name that ends in .gz is read through gzip."`
+	Delimiter string `json:"delimiter" default:"\" \"" doc:"What stands between a context and its continuation."`
+	Limit     *int   `json:"limit" min:"1" doc:"Read the first so many lines. Left out: all."`
 }
 
 // Generation is a task of writing answers that are compared with the right ones.
 type Generation struct {
 	Name              string   `json:"name" hcl:"label"`
-	File              string   `json:"file" hcl:"path" doc:"Lines of JSON: {\"query\": text, \"answers\": [texts, any of which is right]}."`
+	File              string   `json:"file" hcl:"path" doc:"Lines of JSON: {\"query\": text, \"answers\": [texts, any of which is right]}. A name that ends in .gz is read through gzip."`
 	Tokens            int      `json:"tokens" default:"64" min:"1" doc:"Most tokens of an answer."`
 	Until             []string `json:"until" default:"[\"\\n\"]" doc:"Texts that end an answer, beside the model's own end."`
 	Extract           *string  `json:"extract" doc:"A regular expression that finds the answer in what the model wrote: its last match, or the first group of that."`
@@ -64,14 +66,29 @@ func (i choiceItem) problem() string {
 }
 
 type lastWordItem struct {
-	Text string `json:"text"`
+	Text         string  `json:"text"`
+	Context      *string `json:"context"`
+	Continuation string  `json:"continuation"`
 }
 
 func (i lastWordItem) problem() string {
-	if strings.LastIndexByte(strings.TrimSpace(i.Text), ' ') < 0 {
+	switch {
+	case i.Context != nil && i.Continuation == "":
+		return "it has a context and no continuation"
+	case i.Context == nil && strings.LastIndexByte(strings.TrimSpace(i.Text), ' ') < 0:
 		return "its text has no two words with a space between them"
 	}
 	return ""
+}
+
+// parts returns what is given and what is to be predicted.
+func (i lastWordItem) parts(delimiter string) (given, predicted string) {
+	if i.Context != nil {
+		return *i.Context, delimiter + i.Continuation
+	}
+	text := strings.TrimSpace(i.Text)
+	space := strings.LastIndexByte(text, ' ')
+	return text[:space], text[space:]
 }
 
 type generationItem struct {
@@ -91,7 +108,7 @@ func (i generationItem) problem() string {
 
 // readItems reads the lines of a file, at most limit of them.
 func readItems[T interface{ problem() string }](path string, limit *int) ([]T, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +137,27 @@ func readItems[T interface{ problem() string }](path string, limit *int) ([]T, e
 		return nil, fmt.Errorf("%s holds no items", path)
 	}
 	return items, nil
+}
+
+// readFile reads a file, through gzip if its name says so.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if !strings.HasSuffix(path, ".gz") {
+		return io.ReadAll(f)
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	data, err := io.ReadAll(z)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
 }
 
 // A namedTask is what all kinds of tasks have in common.
