@@ -275,6 +275,7 @@ func TestErrors(t *testing.T) {
 		{`{"n_layer": 2, "dim": 64, "vocab_size": 9, "rope_theta": 0}`, "rope_theta", "must be more than 1"},
 		{`{"n_layer": 2, "dim": 64, "vocab_size": 9, "rms_norm_eps": 0}`, "rms_norm_eps", "must be more than 0"},
 		{`{"from": "x", "dim": 64}`, "dim", "leave dim out"},
+		{`{"from": "x", "mup": {"base_dim": 8}}`, "mup", "leave mup out"},
 		{`{"from": "nowhere"}`, "from", "no model folder"},
 	}
 	for _, test := range cases {
