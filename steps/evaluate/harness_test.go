@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"math"
 	"os"
@@ -62,14 +63,7 @@ func TestHarness(t *testing.T) {
 		}
 		return
 	}
-	data, err := os.ReadFile(filepath.Join("testdata", "harness.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want harness
-	if err := json.Unmarshal(data, &want); err != nil {
-		t.Fatal(err)
-	}
+	want := readHarness(t)
 	in := t.TempDir()
 	dir, events, err := attempt(t, context.Background(), &Config{
 		Model:     model,
@@ -90,13 +84,7 @@ func TestHarness(t *testing.T) {
 	near("acc of words", figures(t, events, "accuracy")["words"], words.Figures["acc"])
 	near("perplexity", figures(t, events, "perplexity")["words"], words.Figures["perplexity"])
 
-	var outcomes []outcome
-	if data, err = os.ReadFile(filepath.Join(dir, "results.json")); err == nil {
-		err = json.Unmarshal(data, &outcomes)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	outcomes := readOutcomes(t, dir)
 	for i, name := range []string{"acc_stderr", "acc_norm_stderr"} {
 		near(name, outcomes[0].Measures[i].StdErr, choices.Figures[name])
 	}
@@ -119,6 +107,26 @@ func TestHarness(t *testing.T) {
 	if right == 0 || right == len(want.Words) {
 		t.Errorf("%d of %d words are right: the test sees too little", right, len(want.Words))
 	}
+}
+
+func readHarness(t *testing.T) harness {
+	t.Helper()
+	var h harness
+	data, err := os.ReadFile(filepath.Join("testdata", "harness.json"))
+	if err := errors.Join(err, json.Unmarshal(data, &h)); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func readOutcomes(t *testing.T, dir string) []outcome {
+	t.Helper()
+	var outcomes []outcome
+	data, err := os.ReadFile(filepath.Join(dir, "results.json"))
+	if err := errors.Join(err, json.Unmarshal(data, &outcomes)); err != nil {
+		t.Fatal(err)
+	}
+	return outcomes
 }
 
 func readItemLines(t *testing.T, dir string) []item {
