@@ -11,6 +11,7 @@ import (
 	"athanor/steps/mixture"
 	"athanor/steps/model"
 	"athanor/steps/pretrain"
+	"athanor/steps/sft"
 	"athanor/steps/tokenizer"
 )
 
@@ -21,5 +22,6 @@ var Types = []steps.Type{
 	mixture.Type,
 	model.Type,
 	pretrain.Type,
+	sft.Type,
 	evaluate.Type,
 }

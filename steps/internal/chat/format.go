@@ -3,6 +3,7 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"athanor/steps/internal/bpe"
@@ -179,12 +180,26 @@ func (f *Format) Fit(messages []Message, context int) (c *Conversation, cut bool
 	return c, true, err
 }
 
-// Stop lists the tokens after which an answer has ended.
+// Stop lists the tokens after which an answer has ended: that which the template puts there, and those of the tokenizer.
 func (f *Format) Stop() []int32 {
 	var stop []int32
+	add := func(id int32) {
+		if !slices.Contains(stop, id) {
+			stop = append(stop, id)
+		}
+	}
+	probe := []Message{{Role: User, Content: "a"}, {Role: Assistant, Content: "b"}}
+	if c, err := f.Encode(probe); err == nil { // a template that refuses it shows its end in other conversations alone
+		for i := len(c.IDs) - 1; i >= 0; i-- {
+			if c.Answer[i] {
+				add(c.IDs[i])
+				break
+			}
+		}
+	}
 	for _, end := range []func() (int32, bool){f.tokenizer.EOT, f.tokenizer.EOS} {
 		if id, ok := end(); ok {
-			stop = append(stop, id)
+			add(id)
 		}
 	}
 	return stop
