@@ -11,6 +11,7 @@ import (
 	"athanor/steps/mixture"
 	"athanor/steps/model"
 	"athanor/steps/pretrain"
+	"athanor/steps/rewardmodel"
 	"athanor/steps/sft"
 	"athanor/steps/tokenizer"
 )
@@ -23,5 +24,6 @@ var Types = []steps.Type{
 	model.Type,
 	pretrain.Type,
 	sft.Type,
+	rewardmodel.Type,
 	evaluate.Type,
 }

@@ -8,7 +8,6 @@ import (
 	"athanor/steps/internal/corpus"
 	"athanor/steps/internal/finetune"
 	"athanor/steps/internal/llm"
-	"athanor/steps/internal/sampling"
 	"athanor/steps/internal/train"
 )
 
@@ -39,11 +38,7 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	}
 	defer t.model.Close()
 	t.observer = &finetune.Observer{Runtime: rt, Measure: t.measure}
-	if t.config.Sample != nil {
-		t.observer.Draw = func(ctx context.Context) ([]sampling.Sample, error) {
-			return t.base.Answers(ctx, t.model, t.config.Sample, rt.Seed())
-		}
-	}
+	t.observer.Sampling(t.base, t.model, t.config.Sample)
 	loop := t.settings.Loop(t.model, train.CrossEntropy{ZLoss: t.config.ZLoss}, "conversations", t.data.Examples, t.micro, rt.Seed())
 	loop.Observer = t.observer
 	if t.summary, err = loop.Run(ctx, rt); err != nil {

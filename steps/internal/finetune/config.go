@@ -142,6 +142,8 @@ func (s *Settings) Blame(err error, micro int) error {
 		return steps.Blame("optimizer.lr", "%w. Lower optimizer.lr (now %g) or lengthen schedule.warmup; the last checkpoint is kept", err, s.lr())
 	case errors.Is(err, gpu.ErrOutOfMemory):
 		return steps.Blame("batch.micro_tokens", "%w. Lower batch.micro_tokens (now %d), lower context, or train a smaller model", err, micro)
+	case errors.Is(err, llm.ErrScore):
+		return steps.Blame("model", "%w. Start from the model of an sft step", err)
 	case errors.Is(err, train.ErrNothingToLearn):
 		return steps.Blame("data", "%w", err)
 	}

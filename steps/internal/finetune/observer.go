@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"athanor/steps"
+	"athanor/steps/internal/llm"
 	"athanor/steps/internal/sampling"
 )
 
@@ -16,7 +17,7 @@ import (
 type Observer struct {
 	Runtime *steps.Runtime
 	Measure func(ctx context.Context) (map[string]float64, error)
-	Draw    func(ctx context.Context) ([]sampling.Sample, error) // nil: no samples
+	Draw    func(ctx context.Context) ([]sampling.Sample, error) // nil: no samples; see Sampling
 
 	seen observed
 }
@@ -58,6 +59,13 @@ func (o *Observer) Observe(ctx context.Context, step, consumed int64) (map[strin
 	o.Runtime.Log("evaluation at step %d, example %d: %s", step, consumed, strings.Join(told, ", "))
 	o.seen = seen
 	return figures, nil
+}
+
+// Sampling makes the observer put the questions of a sample block, which may be nil, to the model.
+func (o *Observer) Sampling(b *Base, m *llm.Model, s *Sample) {
+	if s != nil {
+		o.Draw = func(ctx context.Context) ([]sampling.Sample, error) { return b.Answers(ctx, m, s, o.Runtime.Seed()) }
+	}
 }
 
 // State implements train.Observer.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"athanor/steps"
@@ -19,7 +21,7 @@ type Report struct {
 	Title   string
 	Unit    string // "conversations", "pairs"
 	Samples []sampling.Sample
-	Files   map[string][]byte // further figures, by name
+	Files   map[string][]byte // further figures (SVG), by name
 
 	rows    [][2]string
 	metrics []map[string]float64
@@ -128,6 +130,9 @@ func (r *Report) markdown(charts []Chart) []byte {
 	}
 	for _, c := range charts {
 		fmt.Fprintf(&b, "\n![%s](%s)\n", c.Title, c.File)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
+		fmt.Fprintf(&b, "\n![%s](%s)\n", strings.TrimSuffix(name, filepath.Ext(name)), name)
 	}
 	if n := len(r.Samples); n > 0 {
 		last := r.Samples
