@@ -7,6 +7,7 @@ package catalog
 import (
 	"athanor/steps"
 	"athanor/steps/dataset"
+	"athanor/steps/dpo"
 	"athanor/steps/evaluate"
 	"athanor/steps/mixture"
 	"athanor/steps/model"
@@ -25,5 +26,6 @@ var Types = []steps.Type{
 	pretrain.Type,
 	sft.Type,
 	rewardmodel.Type,
+	dpo.Type,
 	evaluate.Type,
 }
