@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,8 @@ type chatFlags struct {
 	projectFlags
 	chat.Options
 	prompt  string
+	system  string
+	mode    string
 	device  string
 	threads int
 }
@@ -29,12 +32,16 @@ func (a *app) chatCommand() *cobra.Command {
 	var f chatFlags
 	cmd := &cobra.Command{
 		Use:   "chat ADDRESS|FOLDER [PIPELINE]",
-		Short: "Let a model continue what you write",
-		Long: `Loads the model that a step has made, or a model folder, and continues each line that you write. With --prompt it
-continues that once and ends. Ctrl-C stops an answer, Ctrl-D ends.`,
+		Short: "Talk with a model, or let it continue what you write",
+		Long: `Loads the model that a step has made, or a model folder. A model that was trained for conversations answers each line
+that you write and remembers what was said; any other continues each line. --mode decides otherwise. With --prompt it does
+so once and ends. Ctrl-C stops an answer, /reset forgets the conversation, Ctrl-D ends.`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.completeAddress,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !slices.Contains(chatModes, f.mode) {
+				return invalid("no mode is called %q: use %s", f.mode, strings.Join(chatModes, ", "))
+			}
 			dir, err := a.modelFolder(args, &f.projectFlags)
 			if err != nil {
 				return err
@@ -43,7 +50,9 @@ continues that once and ends. Ctrl-C stops an answer, Ctrl-D ends.`,
 		},
 	}
 	f.bind(cmd)
-	cmd.Flags().StringVar(&f.prompt, "prompt", "", "continue this text and end")
+	cmd.Flags().StringVar(&f.prompt, "prompt", "", "answer or continue this and end")
+	cmd.Flags().StringVar(&f.system, "system", "", "a system message before the conversation")
+	cmd.Flags().StringVar(&f.mode, "mode", "auto", "chat to converse, text to continue texts, auto for what the model was trained for")
 	cmd.Flags().IntVar(&f.MaxTokens, "max-tokens", 256, "most tokens of an answer; 0 for as many as the model can")
 	cmd.Flags().Float64Var(&f.Temperature, "temperature", 0.8, "divides the logits; 0 always takes the likeliest token")
 	cmd.Flags().IntVar(&f.TopK, "top-k", 0, "draw among so many of the likeliest tokens; 0 for all")
@@ -69,14 +78,25 @@ func (a *app) modelFolder(args []string, f *projectFlags) (string, error) {
 	return dir, err
 }
 
+// chatModes are the values of --mode.
+var chatModes = []string{"auto", "chat", "text"}
+
 func (a *app) chat(ctx context.Context, dir string, f *chatFlags, once bool) (err error) {
 	session, err := chat.Open(ctx, dir, f.device, f.threads)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
+	var dialogue *chat.Dialogue // nil: texts are continued
+	if f.mode == "chat" || f.mode == "auto" && session.Talks() {
+		if dialogue, err = session.Talk(f.system); err != nil {
+			return err
+		}
+	} else if f.system != "" {
+		return invalid("--system belongs to a conversation, and the model continues texts")
+	}
 	if once {
-		return a.answer(ctx, session, f.prompt, f.Options)
+		return a.answer(ctx, session, dialogue, f.prompt, f.Options)
 	}
 	fmt.Fprintln(a.err, session.Describe())
 	interactive := ui.StyleOf(a.out).Live
@@ -93,19 +113,32 @@ func (a *app) chat(ctx context.Context, dir string, f *chatFlags, once bool) (er
 		if prompt == "" {
 			continue
 		}
-		if err := a.answer(ctx, session, prompt, o); err != nil {
+		if prompt == "/reset" && dialogue != nil {
+			dialogue.Reset()
+			continue
+		}
+		if err := a.answer(ctx, session, dialogue, prompt, o); err != nil {
 			fmt.Fprintln(a.err, "Error:", err)
 		}
 	}
 }
 
-// answer prints the prompt's continuation while it is generated. Ctrl-C ends it early.
-func (a *app) answer(ctx context.Context, session *chat.Session, prompt string, o chat.Options) error {
+// answer prints the answer to the prompt, or the prompt and its continuation, while it is generated. Ctrl-C ends it early.
+func (a *app) answer(ctx context.Context, session *chat.Session, dialogue *chat.Dialogue, prompt string, o chat.Options) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
-	fmt.Fprint(a.out, prompt)
-	err := session.Complete(ctx, prompt, o, func(text string) { fmt.Fprint(a.out, text) })
+	forgotten := 0
+	emit := func(text string) { fmt.Fprint(a.out, text) }
+	if dialogue != nil {
+		forgotten, err = dialogue.Say(ctx, prompt, o, emit)
+	} else {
+		emit(prompt)
+		err = session.Complete(ctx, prompt, o, emit)
+	}
 	fmt.Fprintln(a.out)
+	if forgotten > 0 {
+		fmt.Fprintf(a.err, "(the model's context is full: the first %d exchanges are forgotten)\n", forgotten)
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}

@@ -19,7 +19,7 @@ var Type = steps.Type{
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The aligned chat model with its tokenizer and chat template, a Hugging Face folder."},
-		{Name: "report", Type: "report", Doc: "metrics.jsonl, loss.svg, rewards.svg, logp.svg, samples.jsonl, summary.md."},
+		{Name: "report", Type: "report", Doc: "metrics.jsonl, loss.svg, rewards.svg, logp.svg, summary.md; samples.jsonl if there is a sample block."},
 		{Name: "accuracy", Type: "number", Doc: "Share of held-out pairs whose better answer has the higher implicit reward; of training pairs if none are held back."},
 		{Name: "margin", Type: "number", Doc: "Mean difference of the two rewards, on the same pairs."},
 		{Name: "chosen_logp", Type: "number", Doc: "Mean log-probability of the better answers, on the same pairs. It may fall while the margin grows."},

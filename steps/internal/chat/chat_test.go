@@ -242,6 +242,7 @@ func TestTemplates(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"{% for m in messages %}":                                     "chat template is not Jinja",
+		"{{ 'a' + ('b' if messages else 'c') }}":                      "is not supported",
 		"{{ messages | no_such_filter }}":                             "no_such_filter",
 		"{% for m in messages %}{{ m.content }} {% endfor %}":         "no control token",
 		"{{ messages | length }}{{ messages[-1].content }}<|eot_id|>": "in another way",

@@ -180,26 +180,28 @@ func (f *Format) Fit(messages []Message, context int) (c *Conversation, cut bool
 	return c, true, err
 }
 
+// End is the token that the template puts after an answer.
+func (f *Format) End() (int32, error) {
+	c, err := f.Encode([]Message{{Role: User, Content: "a"}, {Role: Assistant, Content: "b"}})
+	if err != nil {
+		return 0, err
+	}
+	last := len(c.IDs) - 1
+	for !c.Answer[last] {
+		last--
+	}
+	return c.IDs[last], nil
+}
+
 // Stop lists the tokens after which an answer has ended: that which the template puts there, and those of the tokenizer.
 func (f *Format) Stop() []int32 {
 	var stop []int32
-	add := func(id int32) {
-		if !slices.Contains(stop, id) {
-			stop = append(stop, id)
-		}
-	}
-	probe := []Message{{Role: User, Content: "a"}, {Role: Assistant, Content: "b"}}
-	if c, err := f.Encode(probe); err == nil { // a template that refuses it shows its end in other conversations alone
-		for i := len(c.IDs) - 1; i >= 0; i-- {
-			if c.Answer[i] {
-				add(c.IDs[i])
-				break
-			}
-		}
+	if id, err := f.End(); err == nil { // a template that refuses so short a conversation shows its end in others alone
+		stop = append(stop, id)
 	}
 	for _, end := range []func() (int32, bool){f.tokenizer.EOT, f.tokenizer.EOS} {
-		if id, ok := end(); ok {
-			add(id)
+		if id, ok := end(); ok && !slices.Contains(stop, id) {
+			stop = append(stop, id)
 		}
 	}
 	return stop

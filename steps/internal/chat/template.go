@@ -37,14 +37,18 @@ func ParseTemplate(text string) (*Template, error) {
 		Filters: filters, Tests: builtins.Tests, ControlStructures: builtins.ControlStructures, Methods: methods,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the chat template is not Jinja that can be read: %w. A conditional expression in parentheses is not supported: {%% set %%} a variable to it first", shorten(err, text))
+		return nil, fmt.Errorf("the chat template is not Jinja that can be read: %w", shorten(err, text))
 	}
 	return &Template{t}, nil
 }
 
 // shorten takes the template's own text out of an error of the library.
 func shorten(err error, text string) error {
-	return errors.New(strings.ReplaceAll(err.Error(), "failed to parse template '"+text+"': ", ""))
+	message := strings.ReplaceAll(err.Error(), "failed to parse template '"+text+"': ", "")
+	if strings.Contains(message, "Unbalanced parenthesis") {
+		message += ". A conditional expression in parentheses, (a if b else c), is not supported: {% set %} a variable to it and use that"
+	}
+	return errors.New(message)
 }
 
 // render lays out messages. specials are variables like bos_token; prompt asks for the opening of an answer at the end.

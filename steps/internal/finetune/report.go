@@ -62,11 +62,12 @@ func (r *Report) Write(rt *steps.Runtime, charts ...Chart) error {
 	if err != nil {
 		return err
 	}
-	samples, err := sampling.JSONL(r.Samples)
-	if err != nil {
-		return err
+	files := map[string][]byte{"metrics.jsonl": lines, "summary.md": r.markdown(charts)}
+	if r.Samples != nil {
+		if files["samples.jsonl"], err = sampling.JSONL(r.Samples); err != nil {
+			return err
+		}
 	}
-	files := map[string][]byte{"metrics.jsonl": lines, "samples.jsonl": samples, "summary.md": r.markdown(charts)}
 	for _, c := range charts {
 		files[c.File] = r.chart(c).SVG()
 	}
