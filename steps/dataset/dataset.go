@@ -82,6 +82,7 @@ type ProgramSource struct {
 // Columns says where a record keeps what. If any of text, messages, prompt, completion, chosen and rejected is set, no
 // others are read; otherwise each record is taken as a preference (chosen and rejected), a dialogue (messages, ShareGPT's
 // conversations, prompt and completion, or Alpaca's instruction and output), a text or a prompt, whichever it has first.
+// Parquet files show ShareGPT's and Alpaca's columns only where they are set.
 type Columns struct {
 	Text     *string           `json:"text" doc:"Column of a text."`
 	Messages *string           `json:"messages" doc:"Column of a list of messages."`

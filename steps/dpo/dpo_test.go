@@ -96,18 +96,15 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestPitfall1Resume: stopped at several places, the bytes are those of a run without a break; the reference is read once.
+// TestPitfall1Resume: stopped or killed at several places, the bytes are those of a run without a break; the reference is read once.
 func TestPitfall1Resume(t *testing.T) {
 	c := recipe(t)
 	want, _, _ := traintest.Whole(t, &Type, c)
 	got, l := traintest.Interrupted(t, &Type, c, 2, 3, 4)
-	if !maps.Equal(got, want) {
-		for name := range want {
-			if got[name] != want[name] {
-				t.Errorf("%s differs", name)
-			}
-		}
-	}
+	traintest.Same(t, got, want)
+	c.CheckpointEvery = 0
+	got, _ = traintest.Killed(t, &Type, c, 4, 3)
+	traintest.Same(t, got, want)
 	if !strings.Contains(l.Texts(steps.EventLog), "log-probabilities are there already") {
 		t.Error("the reference was read again")
 	}

@@ -161,17 +161,15 @@ func runtime(t *testing.T, c *Config) *steps.Runtime {
 	return rt
 }
 
-// TestPitfall1Resume: stopped at several places, the bytes are those of a run without a break.
+// TestPitfall1Resume: stopped or killed at several places, the bytes are those of a run without a break.
 func TestPitfall1Resume(t *testing.T) {
 	c := recipe(t)
 	want, _, _ := traintest.Whole(t, &Type, c)
-	if got, _ := traintest.Interrupted(t, &Type, c, 2, 3, 4); !maps.Equal(got, want) {
-		for name := range want {
-			if got[name] != want[name] {
-				t.Errorf("%s differs", name)
-			}
-		}
-	}
+	got, _ := traintest.Interrupted(t, &Type, c, 2, 3, 4)
+	traintest.Same(t, got, want)
+	c.CheckpointEvery = 0
+	got, _ = traintest.Killed(t, &Type, c, 4, 3)
+	traintest.Same(t, got, want)
 }
 
 // TestPitfall6OneBOS: both conversations of a pair begin with one beginning-of-text token and have no other.

@@ -96,7 +96,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestPitfall1And2Resume: stopped at several places in two epochs, the bytes are those of a run without a break.
+// TestPitfall1And2Resume: stopped or killed at several places in two epochs, the bytes are those of a run without a break.
 func TestPitfall1And2Resume(t *testing.T) {
 	c := recipe(t)
 	want, _, _ := traintest.Whole(t, &Type, c)
@@ -104,13 +104,10 @@ func TestPitfall1And2Resume(t *testing.T) {
 	if !strings.Contains(l.Texts(steps.EventLog), "resuming after step") {
 		t.Error("it started anew")
 	}
-	if !maps.Equal(got, want) {
-		for name := range want {
-			if got[name] != want[name] {
-				t.Errorf("%s differs", name)
-			}
-		}
-	}
+	traintest.Same(t, got, want)
+	c.CheckpointEvery = 0
+	got, _ = traintest.Killed(t, &Type, c, 4, 3)
+	traintest.Same(t, got, want)
 }
 
 // TestPitfall2Epochs: every epoch has each conversation once, in an order of its own, wherever it is resumed.

@@ -110,3 +110,43 @@ func Interrupted(t testing.TB, typ *steps.Type, config any, after ...int) (map[s
 	check(t, err)
 	return Outputs(t, dir), l
 }
+
+// Killed runs a step whose process is killed when it reports some metric: the next attempt finds the work folder as it
+// was at that instant. It returns the outputs of the last attempt.
+func Killed(t testing.TB, typ *steps.Type, config any, after ...int) (map[string]string, *Listener) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, n := range after {
+		ctx, stop := context.WithCancel(context.Background())
+		left, seen := t.TempDir(), 0
+		_, err := Attempt(t, ctx, typ, config, dir, func(e steps.Event) {
+			if e.Kind == steps.EventMetric {
+				if seen++; seen == n {
+					check(t, os.CopyFS(left, os.DirFS(dir)))
+					stop()
+				}
+			}
+		})
+		stop()
+		if err == nil {
+			t.Fatalf("the step ended before its metric %d", n)
+		}
+		dir = left
+	}
+	l, err := Attempt(t, context.Background(), typ, config, dir, nil)
+	check(t, err)
+	return Outputs(t, dir), l
+}
+
+// Same compares the outputs of two runs.
+func Same(t testing.TB, got, want map[string]string) {
+	t.Helper()
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s differs", name)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d files, want %d", len(got), len(want))
+	}
+}
