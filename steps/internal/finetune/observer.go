@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
 	"athanor/steps"
 	"athanor/steps/internal/llm"
 	"athanor/steps/internal/sampling"
+	"athanor/steps/internal/train"
 )
 
 // An Observer evaluates while the model trains: it implements train.Observer.
@@ -34,11 +36,16 @@ func (o *Observer) Figures() map[string]float64 { return o.seen.Figures }
 // Samples are all that were drawn.
 func (o *Observer) Samples() []sampling.Sample { return o.seen.Samples }
 
-// Observe implements train.Observer.
+// Observe implements train.Observer. A figure that is no finite number means that training has diverged.
 func (o *Observer) Observe(ctx context.Context, step, consumed int64) (map[string]float64, error) {
 	figures, err := o.Measure(ctx)
 	if err != nil {
 		return nil, err
+	}
+	for _, v := range figures {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, &train.DivergedError{Loss: v}
+		}
 	}
 	seen := observed{Figures: figures, Samples: o.seen.Samples}
 	if o.Draw != nil {
