@@ -147,6 +147,25 @@ func TestPitfall8And9Mask(t *testing.T) {
 	}
 }
 
+// TestPitfall9OtherTemplates: the same for templates that leave white space as it is.
+func TestPitfall9OtherTemplates(t *testing.T) {
+	fixture, tokenizer := load(t)
+	plain := slices.Clone(dialogue)
+	for i := range plain {
+		plain[i].Content = strings.TrimSpace(plain[i].Content)
+	}
+	for template, end := range map[string]string{"tools": "<|im_end|>", "lines": "<|end_of_text|>", "one line": "<|im_end|>"} {
+		c, err := format(t, tokenizer, fixture.Templates[template]).Encode(plain)
+		if err != nil {
+			t.Fatal(template, err)
+		}
+		want := []string{"It is forty-two." + end, "nobody remembers" + end}
+		if got := marked(tokenizer, c); !slices.Equal(got, want) {
+			t.Errorf("%s: the assistant's tokens are %q, want %q", template, got, want)
+		}
+	}
+}
+
 // TestPitfall6OneBOS: every path has the beginning-of-text token once, where the template has it.
 func TestPitfall6OneBOS(t *testing.T) {
 	fixture, tokenizer := load(t)
