@@ -45,6 +45,7 @@ type Session struct {
 	model     *llm.Model
 	tokenizer *bpe.Tokenizer
 	format    *format.Format // nil: the model is not one for conversations
+	mute      error          // why not
 	stop      []int32
 }
 
@@ -75,9 +76,7 @@ func Open(ctx context.Context, dir, device string, threads int) (*Session, error
 		return nil, errors.Join(err, d.Close())
 	}
 	s := &Session{device: d, model: model, tokenizer: tokenizer, stop: stopTokens(c, tokenizer)}
-	if s.format, err = conversational(c, tokenizer); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
+	s.format, s.mute = conversational(c, tokenizer)
 	return s, nil
 }
 
@@ -85,15 +84,15 @@ func Open(ctx context.Context, dir, device string, threads int) (*Session, error
 // answer where the chat template does. That a tokenizer has a template says nothing: it has it before any training.
 func conversational(c llm.Config, t *bpe.Tokenizer) (*format.Format, error) {
 	f, err := format.NewFormat(t)
-	if errors.Is(err, format.ErrNoTemplate) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}
 	end, err := f.End()
-	if err != nil || !slices.Contains(c.EOSTokenIDs, end) {
-		return nil, nil //nolint:nilerr // a template that no answer can be told from is none to talk by
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(c.EOSTokenIDs, end) {
+		return nil, fmt.Errorf("its config.json does not end an answer with %s, as the chat template does", t.Bytes(end))
 	}
 	return f, nil
 }

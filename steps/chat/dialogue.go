@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNoChat says that a model was not trained for conversations.
-var ErrNoChat = errors.New("the model was not trained for conversations: it has no chat template, or its answers have no end. It can continue texts")
+var ErrNoChat = errors.New("the model was not trained for conversations; it can continue texts")
 
 // Talks reports whether the model was trained for conversations.
 func (s *Session) Talks() bool { return s.format != nil }
@@ -27,7 +27,7 @@ type Dialogue struct {
 // Talk begins a conversation. system may be empty.
 func (s *Session) Talk(system string) (*Dialogue, error) {
 	if !s.Talks() {
-		return nil, ErrNoChat
+		return nil, fmt.Errorf("%w: %w", ErrNoChat, s.mute)
 	}
 	d := &Dialogue{session: s}
 	if system != "" {
