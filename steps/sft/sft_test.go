@@ -106,8 +106,14 @@ func TestPitfall1And2Resume(t *testing.T) {
 	}
 	traintest.Same(t, got, want)
 	c.CheckpointEvery = 0
-	got, _ = traintest.Killed(t, &Type, c, 4, 3)
-	traintest.Same(t, got, want)
+	dir := t.TempDir()
+	for _, n := range []int{4, 3} {
+		traintest.Killed(t, &Type, c, dir, traintest.Metric(n))
+	}
+	if _, err := traintest.Attempt(t, t.Context(), &Type, c, dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	traintest.Same(t, traintest.Outputs(t, dir), want)
 }
 
 // TestPitfall8AnswersEnd: what has been learned is answered, and the answer ends by itself.

@@ -59,3 +59,14 @@ func DocumentSet(t testing.TB, train, holdout []corpus.Document) steps.Artifact 
 	check(t, w.Close(&corpus.Stats{}))
 	return steps.Artifact{Kind: "dataset", Digest: "dataset", Path: dir}
 }
+
+// Metric picks the event of the n-th figures that an attempt records.
+func Metric(n int) func(steps.Event) bool {
+	seen := 0
+	return func(e steps.Event) bool {
+		if e.Kind == steps.EventMetric {
+			seen++
+		}
+		return e.Kind == steps.EventMetric && seen == n
+	}
+}
