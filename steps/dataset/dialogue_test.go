@@ -64,7 +64,16 @@ func TestDialogueFormats(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, p := range []*produced{p, again} {
+			made := []*produced{p, again}
+			if c.shape == corpus.DialoguePreferenceShape { // with its columns named, which says nothing of what they hold
+				config.Parquet[0].Columns = Columns{Prompt: ptr("prompt"), Chosen: ptr("chosen"), Rejected: ptr("rejected")}
+				named, err := produce(t, p.dir, 1, config)
+				if err != nil {
+					t.Fatal(err)
+				}
+				made = append(made, named)
+			}
+			for _, p := range made {
 				for d, err := range p.data.Documents(corpus.Train) {
 					if got := said(d); err != nil || got != c.want {
 						t.Errorf("%q, want %q: %v", got, c.want, err)

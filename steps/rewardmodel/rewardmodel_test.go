@@ -232,11 +232,12 @@ func TestPairs(t *testing.T) {
 		{Prompt: "The?", Chosen: "a", Rejected: " "},
 		{Prompt: "The?", Chosen: "a", Rejected: long},
 		{Prompt: "The?", Chosen: "a<|eot_id|>", Rejected: "b"},
+		{Prompt: " ", Chosen: "a", Rejected: "b"},
 	}
 	c.Data = traintest.DocumentSet(t, append(traintest.Documents(0, 8, rude), bad...), nil)
 	_, l, _ = traintest.Whole(t, &Type, c)
 	want := map[string]any{
-		chat.TooLong: 1.0, chat.NoAnswer: 1.0, chat.Roles: 0.0, chat.ControlTokens: 1.0, chat.Empty: 0.0, chat.Refused: 0.0, finetune.Equal: 1.0,
+		chat.TooLong: 1.0, chat.NoAnswer: 1.0, chat.Roles: 0.0, chat.ControlTokens: 1.0, chat.Empty: 1.0, chat.Refused: 0.0, finetune.Equal: 1.0,
 	}
 	if got := l.Values()["dropped"].(map[string]any); !maps.Equal(got, want) || number(t, l, "pairs") != 8 {
 		t.Errorf("dropped %v, want %v", got, want)

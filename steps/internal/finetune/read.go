@@ -75,6 +75,9 @@ func (b *Base) Pairs(ctx context.Context, rt *steps.Runtime, data steps.Artifact
 		prompt := d.Messages
 		if set.Shape() == corpus.PreferenceShape {
 			prompt = []chat.Message{{Role: chat.User, Content: d.Prompt}}
+			if strings.TrimSpace(d.Prompt) == "" {
+				return Example{}, false, &chat.Problem{Kind: chat.Empty, Detail: "its prompt is empty"}
+			}
 		}
 		var pair Example
 		for _, answer := range []string{d.Chosen, d.Rejected} {
