@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,9 @@ type chatFlags struct {
 	projectFlags
 	chat.Options
 	prompt  string
+	system  string
+	mode    string
+	beside  string
 	device  string
 	threads int
 }
@@ -29,21 +33,25 @@ func (a *app) chatCommand() *cobra.Command {
 	var f chatFlags
 	cmd := &cobra.Command{
 		Use:   "chat ADDRESS|FOLDER [PIPELINE]",
-		Short: "Let a model continue what you write",
-		Long: `Loads the model that a step has made, or a model folder, and continues each line that you write. With --prompt it
-continues that once and ends. Ctrl-C stops an answer, Ctrl-D ends.`,
+		Short: "Talk with a model, or let it continue what you write",
+		Long: `Loads the model that a step has made, or a model folder. A model that was trained for conversations answers each line
+that you write and remembers what was said; any other continues each line. --mode decides otherwise. With --prompt it does
+so once and ends; with --beside two models do, one after the other, and their answers bear their names. Ctrl-C stops an
+answer, /reset forgets the conversation, Ctrl-D ends.`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.completeAddress,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir, err := a.modelFolder(args, &f.projectFlags)
-			if err != nil {
-				return err
+			if !slices.Contains(chatModes, f.mode) {
+				return invalid("no mode is called %q: use %s", f.mode, strings.Join(chatModes, ", "))
 			}
-			return a.chat(cmd.Context(), dir, &f, cmd.Flags().Changed("prompt"))
+			return a.chat(cmd.Context(), args, &f, cmd.Flags().Changed("prompt"))
 		},
 	}
 	f.bind(cmd)
-	cmd.Flags().StringVar(&f.prompt, "prompt", "", "continue this text and end")
+	cmd.Flags().StringVar(&f.prompt, "prompt", "", "answer or continue this and end")
+	cmd.Flags().StringVar(&f.system, "system", "", "a system message before the conversation")
+	cmd.Flags().StringVar(&f.mode, "mode", "auto", "chat to converse, text to continue texts, auto for what the model was trained for")
+	cmd.Flags().StringVar(&f.beside, "beside", "", "another model to hear as well: an address or a folder")
 	cmd.Flags().IntVar(&f.MaxTokens, "max-tokens", 256, "most tokens of an answer; 0 for as many as the model can")
 	cmd.Flags().Float64Var(&f.Temperature, "temperature", 0.8, "divides the logits; 0 always takes the likeliest token")
 	cmd.Flags().IntVar(&f.TopK, "top-k", 0, "draw among so many of the likeliest tokens; 0 for all")
@@ -69,20 +77,78 @@ func (a *app) modelFolder(args []string, f *projectFlags) (string, error) {
 	return dir, err
 }
 
-func (a *app) chat(ctx context.Context, dir string, f *chatFlags, once bool) (err error) {
-	session, err := chat.Open(ctx, dir, f.device, f.threads)
+// chatModes are the values of --mode.
+var chatModes = []string{"auto", "chat", "text"}
+
+// A speaker is a model that is talked with.
+type speaker struct {
+	label    string // before its answers; empty if it speaks alone
+	session  *chat.Session
+	dialogue *chat.Dialogue // nil: texts are continued
+}
+
+// open loads a model; args are its address or folder and perhaps the pipeline.
+func (a *app) open(ctx context.Context, args []string, f *chatFlags) (s *speaker, err error) {
+	dir, err := a.modelFolder(args, &f.projectFlags)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, session.Close()) }()
+	s = &speaker{}
+	if s.session, err = chat.Open(ctx, dir, f.device, f.threads); err != nil {
+		return nil, err
+	}
+	if f.mode == "chat" || f.mode == "auto" && s.session.Talks() {
+		s.dialogue, err = s.session.Talk(f.system)
+	} else if f.system != "" {
+		err = invalid("--system belongs to a conversation, and the model continues texts")
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.session.Close())
+	}
+	return s, nil
+}
+
+func (a *app) chat(ctx context.Context, args []string, f *chatFlags, once bool) (err error) {
+	var speakers []*speaker
+	defer func() {
+		for _, s := range speakers {
+			err = errors.Join(err, s.session.Close())
+		}
+	}()
+	models := [][]string{args}
+	if f.beside != "" {
+		path, _ := takePipeline(args, 1)
+		other := []string{f.beside, path}
+		if _, err := os.Stat(filepath.Join(f.beside, "config.json")); err == nil {
+			other = other[:1]
+		}
+		models = append(models, other)
+	}
+	for _, m := range models {
+		s, err := a.open(ctx, m, f)
+		if err != nil {
+			return err
+		}
+		if f.beside != "" {
+			s.label = m[0] + ": "
+		}
+		speakers = append(speakers, s)
+	}
 	if once {
-		return a.answer(ctx, session, f.prompt, f.Options)
+		return a.answers(ctx, speakers, f.prompt, f.Options)
 	}
-	fmt.Fprintln(a.err, session.Describe())
+	for _, s := range speakers {
+		fmt.Fprintln(a.err, s.label+s.session.Describe())
+	}
+	return a.converse(ctx, speakers, f.Options)
+}
+
+// converse answers each line of the standard input.
+func (a *app) converse(ctx context.Context, speakers []*speaker, o chat.Options) error {
 	interactive := ui.StyleOf(a.out).Live
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
-	for o := f.Options; ; o.Seed++ { // another answer to the same words
+	for ; ; o.Seed++ { // another answer to the same words
 		if interactive {
 			fmt.Fprint(a.out, "> ")
 		}
@@ -90,24 +156,53 @@ func (a *app) chat(ctx context.Context, dir string, f *chatFlags, once bool) (er
 			return lines.Err()
 		}
 		prompt := strings.TrimSpace(lines.Text())
-		if prompt == "" {
+		switch prompt {
+		case "":
+			continue
+		case "/reset":
+			for _, s := range speakers {
+				if s.dialogue != nil {
+					s.dialogue.Reset()
+				}
+			}
 			continue
 		}
-		if err := a.answer(ctx, session, prompt, o); err != nil {
+		if err := a.answers(ctx, speakers, prompt, o); err != nil {
 			fmt.Fprintln(a.err, "Error:", err)
 		}
 	}
 }
 
-// answer prints the prompt's continuation while it is generated. Ctrl-C ends it early.
-func (a *app) answer(ctx context.Context, session *chat.Session, prompt string, o chat.Options) error {
+// answers lets each model say something to the prompt. Ctrl-C ends that early.
+func (a *app) answers(ctx context.Context, speakers []*speaker, prompt string, o chat.Options) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
-	fmt.Fprint(a.out, prompt)
-	err := session.Complete(ctx, prompt, o, func(text string) { fmt.Fprint(a.out, text) })
+	for _, s := range speakers {
+		err := a.answer(ctx, s, prompt, o)
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answer prints a model's answer, or the prompt and its continuation, while it is generated.
+func (a *app) answer(ctx context.Context, s *speaker, prompt string, o chat.Options) (err error) {
+	fmt.Fprint(a.out, s.label)
+	forgotten := 0
+	emit := func(text string) { fmt.Fprint(a.out, text) }
+	if s.dialogue != nil {
+		forgotten, err = s.dialogue.Say(ctx, prompt, o, emit)
+	} else {
+		emit(prompt)
+		err = s.session.Complete(ctx, prompt, o, emit)
+	}
 	fmt.Fprintln(a.out)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil
+	if forgotten > 0 {
+		fmt.Fprintf(a.err, "(the model's context is full: the first %d exchanges are forgotten)\n", forgotten)
 	}
 	return err
 }

@@ -9,10 +9,13 @@ import (
 	"athanor/steps/anneal"
 	"athanor/steps/average"
 	"athanor/steps/dataset"
+	"athanor/steps/dpo"
 	"athanor/steps/evaluate"
 	"athanor/steps/mixture"
 	"athanor/steps/model"
 	"athanor/steps/pretrain"
+	"athanor/steps/rewardmodel"
+	"athanor/steps/sft"
 	"athanor/steps/tokenizer"
 )
 
@@ -25,5 +28,8 @@ var Types = []steps.Type{
 	pretrain.Type,
 	anneal.Type,
 	average.Type,
+	sft.Type,
+	rewardmodel.Type,
+	dpo.Type,
 	evaluate.Type,
 }

@@ -1,5 +1,5 @@
-// Package chat lets a person try a model: it loads a model folder with its tokenizer and continues texts as they are
-// generated.
+// Package chat lets a person try a model: it loads a model folder with its tokenizer, continues texts, and holds
+// conversations with models that were trained for them, word by word as they are generated.
 //
 //	session, err := chat.Open(ctx, dir, "auto", 0)
 //	defer session.Close()
@@ -7,7 +7,13 @@
 //		fmt.Print(text)
 //	})
 //
-// How tokens are drawn is steps/internal/llm, what they mean is steps/internal/bpe. The terminal is the caller's.
+// or, of a model for which [Session.Talks] holds,
+//
+//	dialogue := session.Talk("You are brief.")
+//	forgotten, err := dialogue.Say(ctx, "Who lit the furnace?", options, emit)
+//
+// How tokens are drawn is steps/internal/llm, what they mean is steps/internal/bpe, how conversations are laid out is
+// steps/internal/chat. The terminal is the caller's.
 package chat
 
 import (
@@ -20,6 +26,7 @@ import (
 	"athanor/gpu"
 	"athanor/steps"
 	"athanor/steps/internal/bpe"
+	format "athanor/steps/internal/chat"
 	"athanor/steps/internal/llm"
 )
 
@@ -37,6 +44,8 @@ type Session struct {
 	device    gpu.Device
 	model     *llm.Model
 	tokenizer *bpe.Tokenizer
+	format    *format.Format // nil: the model is not one for conversations
+	mute      error          // why not
 	stop      []int32
 }
 
@@ -66,7 +75,26 @@ func Open(ctx context.Context, dir, device string, threads int) (*Session, error
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
-	return &Session{device: d, model: model, tokenizer: tokenizer, stop: stopTokens(c, tokenizer)}, nil
+	s := &Session{device: d, model: model, tokenizer: tokenizer, stop: stopTokens(c, tokenizer)}
+	s.format, s.mute = conversational(c, tokenizer)
+	return s, nil
+}
+
+// conversational returns the chat format of a model that was trained for conversations: one whose configuration ends an
+// answer where the chat template does. That a tokenizer has a template says nothing: it has it before any training.
+func conversational(c llm.Config, t *bpe.Tokenizer) (*format.Format, error) {
+	f, err := format.NewFormat(t)
+	if err != nil {
+		return nil, err
+	}
+	end, err := f.End()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(c.EOSTokenIDs, end) {
+		return nil, fmt.Errorf("its config.json does not end an answer with %s, as the chat template does", t.Bytes(end))
+	}
+	return f, nil
 }
 
 // stopTokens are the ids after which the model has nothing more to say.

@@ -69,25 +69,29 @@ type FileSource struct {
 type RecordSource struct {
 	Include []string `json:"include" hcl:"path" min:"1" doc:"Patterns of the files to read."`
 	Exclude []string `json:"exclude" hcl:"path" optional:"true" doc:"Patterns of files to leave out."`
-	Columns Columns  `json:"columns" hcl:"block" doc:"The columns to read where they are not called text, messages, prompt, chosen, rejected."`
+	Columns Columns  `json:"columns" hcl:"block" doc:"The columns to read where they have other names than usual."`
 }
 
 // A ProgramSource reads what a program prints.
 type ProgramSource struct {
 	Command []string `json:"command" min:"1" doc:"The program and its arguments, run in the pipeline's folder without a shell. Each line of its standard output is one JSON object."`
 	Inputs  []string `json:"inputs" hcl:"path" optional:"true" doc:"Patterns of the files that it reads: when their content changes it runs again. Arguments that are files count by themselves."`
-	Columns Columns  `json:"columns" hcl:"block" doc:"The columns to read where they are not called text, messages, prompt, chosen, rejected."`
+	Columns Columns  `json:"columns" hcl:"block" doc:"The columns to read where they have other names than usual."`
 }
 
-// Columns says where a record keeps what. If any of text, messages, prompt, chosen and rejected is set, no others are
-// read; otherwise each record is taken as messages, preferences, text or a prompt, whichever it has first.
+// Columns says where a record keeps what. If any of text, messages, prompt, completion, chosen and rejected is set, no
+// others are read; otherwise each record is taken as a preference (chosen and rejected), a dialogue (messages, ShareGPT's
+// conversations, prompt and completion, or Alpaca's instruction and output), a text or a prompt, whichever it has first.
+// Parquet files show ShareGPT's and Alpaca's columns only where they are set.
 type Columns struct {
 	Text     *string           `json:"text" doc:"Column of a text."`
 	Messages *string           `json:"messages" doc:"Column of a list of messages."`
 	Role     *string           `json:"role" doc:"Within a message, who speaks."`
 	Content  *string           `json:"content" doc:"Within a message, what is said."`
 	Roles    map[string]string `json:"roles" doc:"Renames roles: { human = \"user\", gpt = \"assistant\" }."`
-	Prompt   *string           `json:"prompt" doc:"Column of a prompt."`
+	Prompt   *string           `json:"prompt" doc:"Column of a prompt: a text, or a list of messages."`
+	Input    *string           `json:"input" doc:"Column of what the prompt is about, which follows it after an empty line."`
+	Answer   *string           `json:"completion" doc:"Column of the answer: with prompt it makes a dialogue of two messages."`
 	Chosen   *string           `json:"chosen" doc:"Column of the better answer."`
 	Rejected *string           `json:"rejected" doc:"Column of the worse answer."`
 }
@@ -210,12 +214,15 @@ func (c *Config) columns() func(yield func(string, *Columns) bool) {
 // shape is the one that the set columns make; empty if none is set and each record decides.
 func (c *Columns) shape() (corpus.Shape, error) {
 	switch preference := c.Chosen != nil || c.Rejected != nil; {
-	case c.Text != nil && (c.Messages != nil || c.Prompt != nil || preference),
-		c.Messages != nil && (c.Prompt != nil || preference):
-		return "", fmt.Errorf("a document is one of: text; messages; prompt, chosen and rejected; prompt: set the columns of one of them")
+	case c.Text != nil && (c.Messages != nil || c.Prompt != nil || c.Answer != nil || preference),
+		c.Messages != nil && (c.Prompt != nil || c.Answer != nil || preference),
+		c.Answer != nil && preference:
+		return "", fmt.Errorf("a document is one of: text; messages; prompt and completion; prompt, chosen and rejected; prompt: set the columns of one of them")
+	case c.Input != nil && c.Prompt == nil:
+		return "", fmt.Errorf("input follows a prompt: set the column prompt as well")
 	case c.Text != nil:
 		return corpus.TextShape, nil
-	case c.Messages != nil:
+	case c.Messages != nil, c.Answer != nil:
 		return corpus.MessagesShape, nil
 	case preference:
 		return corpus.PreferenceShape, nil

@@ -30,11 +30,13 @@ func (src *source) parse(data []byte) (corpus.Document, corpus.Shape, error) {
 	var d corpus.Document
 	switch shape {
 	case corpus.MessagesShape:
-		d.Messages = p.messages(c)
+		d.Messages = p.dialogue(c)
 	case corpus.PreferenceShape:
-		d.Prompt, d.Chosen, d.Rejected = p.text(c.Prompt, "prompt"), p.text(c.Chosen, "chosen"), p.text(c.Rejected, "rejected")
+		if p.preference(c, &d); len(d.Messages) > 0 {
+			shape = corpus.DialoguePreferenceShape
+		}
 	case corpus.PromptShape:
-		d.Prompt = p.text(c.Prompt, "prompt")
+		d.Prompt = p.prompt(c)
 	default:
 		d.Text = p.text(c.Text, "text")
 	}
@@ -44,10 +46,10 @@ func (src *source) parse(data []byte) (corpus.Document, corpus.Shape, error) {
 // shape is the first kind of document that the record has the columns of; text if it has none.
 func (p *parser) shape(c *Columns) corpus.Shape {
 	switch {
-	case p.has(c.Messages, "messages"):
-		return corpus.MessagesShape
-	case p.has(c.Chosen, "chosen") && p.has(c.Rejected, "rejected"):
+	case p.has(c.Chosen, "chosen") && p.has(c.Rejected, "rejected") && !p.has(c.Messages, "messages"):
 		return corpus.PreferenceShape
+	case p.has(c.Messages, "messages"), p.has(nil, "conversations"), p.answered(c):
+		return corpus.MessagesShape
 	case !p.has(c.Text, "text") && p.has(c.Prompt, "prompt"):
 		return corpus.PromptShape
 	}
@@ -88,33 +90,6 @@ func (p *parser) text(mapped *string, name string) string {
 		return ""
 	}
 	return *s
-}
-
-func (p *parser) messages(c *Columns) []corpus.Message {
-	name := column(c.Messages, "messages")
-	raw, ok := p.object[name]
-	if !ok {
-		p.fail("it has no column %q; it has %s", name, p.names())
-		return nil
-	}
-	var list []map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil {
-		p.fail("its column %q is not a list of objects", name)
-		return nil
-	}
-	out := make([]corpus.Message, len(list))
-	for i, object := range list {
-		m := parser{object: object}
-		out[i] = corpus.Message{Role: m.text(c.Role, "role"), Content: m.text(c.Content, "content")}
-		if m.err != nil {
-			p.fail("message %d: %w", i+1, m.err)
-			return nil
-		}
-	}
-	if len(out) == 0 {
-		p.fail("its column %q is empty", name)
-	}
-	return out
 }
 
 func (p *parser) fail(format string, args ...any) {

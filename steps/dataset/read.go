@@ -205,7 +205,7 @@ func (r *reader) parquetFile(path string, src *source) error {
 	names := map[string]string{}
 	for column, name := range map[string]*string{
 		"text": src.columns.Text, "messages": src.columns.Messages, "role": src.columns.Role, "content": src.columns.Content,
-		"prompt": src.columns.Prompt, "chosen": src.columns.Chosen, "rejected": src.columns.Rejected,
+		"prompt": src.columns.Prompt, "input": src.columns.Input, "completion": src.columns.Answer, "chosen": src.columns.Chosen, "rejected": src.columns.Rejected,
 	} {
 		if name != nil {
 			names[column] = *name

@@ -65,8 +65,8 @@ func (w *worker) process(src *source, rec *record) result {
 			return result{bad: err}
 		}
 	} else {
-		if shape == "" {
-			shape = d.Shape()
+		if shape == "" || shape == corpus.PreferenceShape && d.Shape() == corpus.DialoguePreferenceShape {
+			shape = d.Shape() // what a column of prompts holds is seen when it is read
 		}
 		d = d.Only(shape)
 	}

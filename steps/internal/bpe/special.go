@@ -102,6 +102,16 @@ func (t *Tokenizer) WithSpecial(set string) (*Tokenizer, error) {
 	return c, c.finish()
 }
 
+// WithChatTemplate returns a tokenizer with another layout of conversations, in Jinja. Ids of text do not change.
+func (t *Tokenizer) WithChatTemplate(text string) (*Tokenizer, error) {
+	c := &Tokenizer{
+		tokens: t.tokens, order: t.order, ranks: t.ranks, rules: t.rules, normalize: t.normalize, prefix: t.prefix,
+		format: t.format, roles: t.roles,
+	}
+	c.roles.template = text
+	return c, c.finish()
+}
+
 // addSpecials appends those tokens of a set that known does not have.
 func (t *Tokenizer) addSpecials(s specialSet, known map[string]int32) {
 	for _, name := range s.tokens {

@@ -30,6 +30,10 @@ const (
 	MessagesShape   Shape = "messages"   // messages: a list of {role, content}
 	PromptShape     Shape = "prompt"     // prompt
 	PreferenceShape Shape = "preference" // prompt, chosen, rejected
+
+	// DialoguePreferenceShape has the columns prompt, chosen and rejected too, each a list of messages: the dialogue so
+	// far, and two answers of one message each.
+	DialoguePreferenceShape Shape = "dialogue_preference"
 )
 
 // A Message is one turn of a dialogue.
@@ -38,7 +42,8 @@ type Message struct {
 	Content string `json:"content" parquet:"content"`
 }
 
-// A Document is one record of a dataset. Which fields count is said by its Shape; the others are zero.
+// A Document is one record of a dataset. Which fields count is said by its Shape; the others are zero. Of a
+// DialoguePreferenceShape the messages are the dialogue that Chosen and Rejected answer.
 type Document struct {
 	Text     string
 	Messages []Message
@@ -47,10 +52,12 @@ type Document struct {
 	Rejected string
 }
 
-// Shape tells which columns the document has; where there are several kinds, messages come before preferences, those
-// before text, and text before a lone prompt.
+// Shape tells which columns the document has; where there are several kinds, preferences about a dialogue come first,
+// messages before other preferences, those before text, and text before a lone prompt.
 func (d *Document) Shape() Shape {
 	switch {
+	case len(d.Messages) > 0 && d.Chosen != "" && d.Rejected != "":
+		return DialoguePreferenceShape
 	case len(d.Messages) > 0:
 		return MessagesShape
 	case d.Chosen != "" && d.Rejected != "":
@@ -64,6 +71,8 @@ func (d *Document) Shape() Shape {
 // Only returns the document with the columns of one shape and no other.
 func (d *Document) Only(shape Shape) Document {
 	switch shape {
+	case DialoguePreferenceShape:
+		return Document{Messages: d.Messages, Chosen: d.Chosen, Rejected: d.Rejected}
 	case MessagesShape:
 		return Document{Messages: d.Messages}
 	case PreferenceShape:

@@ -11,9 +11,11 @@ import (
 )
 
 var shapes = map[Shape][]Document{
-	TextShape:       {{Text: "one\r\ntwo\x00"}, {Text: "ünïcödé 你好 👩‍🚀 \u2028"}, {Text: strings.Repeat("long ", 100000)}},
-	MessagesShape:   {{Messages: []Message{{"user", "hi"}, {"assistant", "hello"}}}, {Messages: []Message{{"system", ""}, {"user", "x"}}}, {Messages: []Message{{"user", "one"}}}},
-	PromptShape:     {{Prompt: "say"}, {Prompt: "more"}},
+	TextShape:     {{Text: "one\r\ntwo\x00"}, {Text: "ünïcödé 你好 👩‍🚀 \u2028"}, {Text: strings.Repeat("long ", 100000)}},
+	MessagesShape: {{Messages: []Message{{"user", "hi"}, {"assistant", "hello"}}}, {Messages: []Message{{"system", ""}, {"user", "x"}}}, {Messages: []Message{{"user", "one"}}}},
+	PromptShape:   {{Prompt: "say"}, {Prompt: "more"}},
+	DialoguePreferenceShape: {{Messages: []Message{{"user", "hi"}, {"assistant", "yes?"}, {"user", "x"}}, Chosen: "good", Rejected: "bad"},
+		{Messages: []Message{{"user", ""}}, Chosen: "c", Rejected: "r"}},
 	PreferenceShape: {{Prompt: "p", Chosen: "good", Rejected: "bad"}, {Chosen: "c", Rejected: "r"}},
 }
 

@@ -19,8 +19,12 @@ type rowReader struct {
 	rows []parquet.Row
 	docs []Document
 
-	roles, contents []string // of the messages of one row
+	lists         map[string]*turns // of one row, by the column of Document
+	input, answer string            // of one row: what the prompt is about, and the completion
 }
+
+// turns are the messages of one column of a row.
+type turns struct{ roles, contents []string }
 
 // newRowReader finds the columns of a document among those of a file; columns renames them as in [ReadFile].
 func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader, error) {
@@ -30,25 +34,35 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 		}
 		return column
 	}
-	r := &rowReader{set: map[int]func(*Document, string){}, rows: make([]parquet.Row, rowsAtOnce)}
-	plain := map[string]func(*Document, string){
-		name("text"):     func(d *Document, s string) { d.Text = s },
-		name("prompt"):   func(d *Document, s string) { d.Prompt = s },
-		name("chosen"):   func(d *Document, s string) { d.Chosen = s },
-		name("rejected"): func(d *Document, s string) { d.Rejected = s },
+	r := &rowReader{
+		set: map[int]func(*Document, string){}, rows: make([]parquet.Row, rowsAtOnce), lists: map[string]*turns{},
 	}
-	inMessages := map[string]func(*Document, string){
-		name("role"):    func(_ *Document, s string) { r.roles = append(r.roles, s) },
-		name("content"): func(_ *Document, s string) { r.contents = append(r.contents, s) },
+	plain := map[string]func(*Document, string){
+		name("text"):       func(d *Document, s string) { d.Text = s },
+		name("prompt"):     func(d *Document, s string) { d.Prompt = s },
+		name("completion"): func(_ *Document, s string) { r.answer = s },
+		name("chosen"):     func(d *Document, s string) { d.Chosen = s },
+		name("rejected"):   func(d *Document, s string) { d.Rejected = s },
+	}
+	if columns["input"] != "" { // many files have a column of that name
+		plain[columns["input"]] = func(_ *Document, s string) { r.input = s }
+	}
+	inLists := map[string]func(*Document, string){} // by column and leaf
+	for _, list := range []string{"messages", "prompt", "chosen", "rejected"} {
+		t := &turns{}
+		r.lists[list] = t
+		inLists[name(list)+"/"+name("role")] = func(_ *Document, s string) { t.roles = append(t.roles, s) }
+		inLists[name(list)+"/"+name("content")] = func(_ *Document, s string) { t.contents = append(t.contents, s) }
 	}
 	var have []string
 	for i, path := range schema.Columns() {
 		var set func(*Document, string)
 		if len(path) == 1 {
 			set = plain[path[0]]
-		} else if path[0] == name("messages") {
-			set = inMessages[path[len(path)-1]]
-			delete(inMessages, path[len(path)-1]) // a deeper leaf of that name is something else
+		} else {
+			leaf := path[0] + "/" + path[len(path)-1]
+			set = inLists[leaf]
+			delete(inLists, leaf) // a deeper leaf of that name is something else
 		}
 		if !slices.Contains(have, path[0]) {
 			have = append(have, path[0])
@@ -114,7 +128,10 @@ func (r *rowReader) next(rows parquet.Rows) (err error) {
 
 func (r *rowReader) document(row parquet.Row) (Document, error) {
 	var d Document
-	r.roles, r.contents = r.roles[:0], r.contents[:0]
+	r.input, r.answer = "", ""
+	for _, t := range r.lists {
+		t.roles, t.contents = t.roles[:0], t.contents[:0]
+	}
 	for _, v := range row {
 		set := r.set[v.Column()]
 		if set == nil {
@@ -126,13 +143,43 @@ func (r *rowReader) document(row parquet.Row) (Document, error) {
 		}
 		set(&d, s)
 	}
-	if len(r.roles) != len(r.contents) {
-		return d, errors.New("its messages do not have one role and one content each")
-	}
-	for i, role := range r.roles {
-		if role != "" || r.contents[i] != "" { // an empty list reads as one null
-			d.Messages = append(d.Messages, Message{Role: role, Content: r.contents[i]})
+	for _, t := range r.lists {
+		if len(t.roles) != len(t.contents) {
+			return d, errors.New("its messages do not have one role and one content each")
 		}
 	}
+	r.fold(&d)
 	return d, nil
+}
+
+// fold makes a document's messages and answers of the lists and of the prompt's companions.
+func (r *rowReader) fold(d *Document) {
+	if d.Prompt != "" && r.input != "" {
+		d.Prompt += "\n\n" + r.input
+	}
+	if r.answer != "" {
+		d.Messages, d.Prompt = []Message{{Role: "user", Content: d.Prompt}, {Role: "assistant", Content: r.answer}}, ""
+	}
+	if m := r.lists["messages"].messages(); len(m) > 0 {
+		d.Messages = m
+	} else if m := r.lists["prompt"].messages(); len(m) > 0 {
+		d.Messages = m
+	}
+	chosen, rejected := r.lists["chosen"].messages(), r.lists["rejected"].messages()
+	if n := len(chosen); n > 0 && len(rejected) > 0 {
+		if len(d.Messages) == 0 && d.Prompt == "" {
+			d.Messages = chosen[:n-1] // each holds the whole dialogue
+		}
+		d.Chosen, d.Rejected = chosen[n-1].Content, rejected[len(rejected)-1].Content
+	}
+}
+
+func (t *turns) messages() []Message {
+	var list []Message
+	for i, role := range t.roles {
+		if role != "" || t.contents[i] != "" { // an empty list reads as one null
+			list = append(list, Message{Role: role, Content: t.contents[i]})
+		}
+	}
+	return list
 }

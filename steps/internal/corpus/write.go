@@ -41,6 +41,11 @@ type (
 		Chosen   string `parquet:"chosen,plain"`
 		Rejected string `parquet:"rejected,plain"`
 	}
+	dialoguePreferenceRow struct {
+		Prompt   []messageRow `parquet:"prompt,list"`
+		Chosen   []messageRow `parquet:"chosen,list"`
+		Rejected []messageRow `parquet:"rejected,list"`
+	}
 )
 
 // A Writer makes a dataset. Its methods are called from one goroutine.
@@ -184,12 +189,10 @@ type rowWriter interface {
 func newRowWriter(w *bufio.Writer, shape Shape) rowWriter {
 	switch shape {
 	case MessagesShape:
-		return newRows(w, func(d *Document) messagesRow {
-			row := messagesRow{Messages: make([]messageRow, len(d.Messages))}
-			for i, m := range d.Messages {
-				row.Messages[i] = messageRow(m)
-			}
-			return row
+		return newRows(w, func(d *Document) messagesRow { return messagesRow{messageRows(d.Messages)} })
+	case DialoguePreferenceShape:
+		return newRows(w, func(d *Document) dialoguePreferenceRow {
+			return dialoguePreferenceRow{messageRows(d.Messages), answerRow(d.Chosen), answerRow(d.Rejected)}
 		})
 	case PromptShape:
 		return newRows(w, func(d *Document) promptRow { return promptRow{d.Prompt} })
@@ -198,6 +201,16 @@ func newRowWriter(w *bufio.Writer, shape Shape) rowWriter {
 	}
 	return newRows(w, func(d *Document) textRow { return textRow{d.Text} })
 }
+
+func messageRows(messages []Message) []messageRow {
+	rows := make([]messageRow, len(messages))
+	for i, m := range messages {
+		rows[i] = messageRow(m)
+	}
+	return rows
+}
+
+func answerRow(text string) []messageRow { return []messageRow{{Role: "assistant", Content: text}} }
 
 type rows[T any] struct {
 	w   *parquet.GenericWriter[T]

@@ -19,7 +19,11 @@ func (m *Model) Backward(s *gpu.Stream, temperature float64, dLogp, dLSE []float
 	n := s.Len()
 	b := &m.buffers
 	dx, dNormed := b.dx.Slice(0, n), b.dNormed.Slice(0, n)
-	m.dev.LMHeadBackward(dNormed, m.head.Grad, b.normed.Slice(0, n), m.head.Weight, s, temperature, dLogp, dLSE)
+	if m.Config.Score {
+		m.scoreBackward(dNormed, s, dLogp)
+	} else {
+		m.dev.LMHeadBackward(dNormed, m.head.Grad, b.normed.Slice(0, n), m.head.Weight, s, temperature, dLogp, dLSE)
+	}
 	m.dev.RMSNormBackward(dx, m.norm.Grad, dNormed, b.last.Slice(0, n), m.norm.Weight, b.rstd.Slice(0, n), gpu.Tensor{})
 	for l := len(m.layers) - 1; l >= 0; l-- {
 		a := b.layers[l].first(n)

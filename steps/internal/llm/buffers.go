@@ -29,6 +29,8 @@ type buffers struct {
 	dq      gpu.Tensor // [N, H·E] scratch
 	dk, dv  gpu.Tensor // [N, G·E] scratch
 
+	score, dScore gpu.Tensor // [N, 1] of a scalar head
+
 	allocated []gpu.Tensor
 }
 
@@ -112,6 +114,9 @@ func (c Config) buffers(training bool, alloc func(cols int) gpu.Tensor) buffers 
 			s.x, s.mid = alloc(d), alloc(d)
 		}
 		b.layers[l] = s
+	}
+	if c.Score {
+		b.score, b.dScore = alloc(1), alloc(1)
 	}
 	if training {
 		b.dx, b.dNormed, b.dHidden = alloc(d), alloc(d), alloc(f)

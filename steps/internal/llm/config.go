@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 )
 
-// A Config is the architecture of a model: config.json of a Hugging Face LlamaForCausalLM, under its names.
+// A Config is the architecture of a model: config.json of a Hugging Face LlamaForCausalLM, under its names, or of a
+// LlamaForSequenceClassification with one label, if Score is set.
 type Config struct {
 	VocabSize             int     // V
 	HiddenSize            int     // D
@@ -28,6 +29,9 @@ type Config struct {
 	BOSTokenID  *int32  // nil: none
 	EOSTokenIDs []int32 // ids that end a text; Hugging Face writes a single one as a number
 	PadTokenID  *int32
+
+	Score      bool    // the head gives one number per token, not a logit per word: score.go
+	ScoreShift float64 // to be taken off every score, so that the answers of reference have mean 0
 
 	DType string // number format of the folder that it was read from: "float32", "bfloat16", "float16"
 }
@@ -62,6 +66,11 @@ type configJSON struct {
 	TorchDType            string          `json:"torch_dtype,omitempty"`
 	DType                 string          `json:"dtype,omitempty"` // transformers 5
 	Quantization          json.RawMessage `json:"quantization_config,omitempty"`
+
+	// Of a scalar head.
+	ID2Label   map[string]string `json:"id2label,omitempty"`
+	Label2ID   map[string]int    `json:"label2id,omitempty"`
+	ScoreShift float64           `json:"score_shift,omitempty"` // ours: other tools pass over it
 }
 
 // tokenIDs is null, a number or a list of numbers.
@@ -86,7 +95,11 @@ func (t *tokenIDs) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]int32)(t))
 }
 
-const configName = "config.json"
+const (
+	configName        = "config.json"
+	lmArchitecture    = "LlamaForCausalLM"
+	scoreArchitecture = "LlamaForSequenceClassification"
+)
 
 // ReadConfig reads config.json of a Hugging Face folder. An architecture that this package would compute wrongly is an
 // error.
@@ -121,8 +134,10 @@ func (j *configJSON) config() (Config, error) {
 	switch {
 	case j.ModelType != "llama":
 		return Config{}, fmt.Errorf("model_type %q is not supported: only \"llama\" is", j.ModelType)
-	case len(j.Architectures) > 0 && j.Architectures[0] != "LlamaForCausalLM":
-		return Config{}, fmt.Errorf("architecture %s is not supported: only LlamaForCausalLM is", j.Architectures[0])
+	case len(j.Architectures) > 0 && j.Architectures[0] != lmArchitecture && j.Architectures[0] != scoreArchitecture:
+		return Config{}, fmt.Errorf("architecture %s is not supported: only %s and %s are", j.Architectures[0], lmArchitecture, scoreArchitecture)
+	case len(j.Architectures) > 0 && j.Architectures[0] == scoreArchitecture && len(j.ID2Label) != 1:
+		return Config{}, fmt.Errorf("a classifier of %d labels is not supported: only a score, with one label, is", max(2, len(j.ID2Label)))
 	case j.HiddenAct != "" && j.HiddenAct != "silu":
 		return Config{}, fmt.Errorf("hidden_act %q is not supported: only \"silu\" is", j.HiddenAct)
 	case j.AttentionBias || j.MLPBias:
@@ -138,6 +153,7 @@ func (j *configJSON) config() (Config, error) {
 		TieWordEmbeddings: j.TieWordEmbeddings, MaxPositionEmbeddings: or(j.MaxPositionEmbeddings, 2048),
 		InitializerRange: or(j.InitializerRange, 0.02),
 		BOSTokenID:       j.BOSTokenID, EOSTokenIDs: j.EOSTokenID, PadTokenID: j.PadTokenID, DType: j.TorchDType,
+		Score: len(j.Architectures) > 0 && j.Architectures[0] == scoreArchitecture, ScoreShift: j.ScoreShift,
 	}
 	if j.DType != "" {
 		c.DType = j.DType
@@ -162,7 +178,7 @@ func or[T any](p *T, otherwise T) T {
 // Write writes config.json and generation_config.json into dir, for float32 weights, and flushes both.
 func (c Config) Write(dir string) error {
 	j := configJSON{
-		Architectures: []string{"LlamaForCausalLM"}, ModelType: "llama", HiddenAct: "silu",
+		Architectures: []string{lmArchitecture}, ModelType: "llama", HiddenAct: "silu",
 		VocabSize: c.VocabSize, HiddenSize: c.HiddenSize, IntermediateSize: c.IntermediateSize,
 		NumHiddenLayers: c.NumHiddenLayers, NumAttentionHeads: c.NumAttentionHeads,
 		NumKeyValueHeads: &c.NumKeyValueHeads, HeadDim: &c.HeadDim,
@@ -170,6 +186,10 @@ func (c Config) Write(dir string) error {
 		TieWordEmbeddings: c.TieWordEmbeddings, MaxPositionEmbeddings: &c.MaxPositionEmbeddings,
 		InitializerRange: &c.InitializerRange, UseCache: true,
 		BOSTokenID: c.BOSTokenID, EOSTokenID: c.EOSTokenIDs, PadTokenID: c.PadTokenID, TorchDType: "float32",
+	}
+	if c.Score {
+		j.Architectures, j.ScoreShift = []string{scoreArchitecture}, c.ScoreShift
+		j.ID2Label, j.Label2ID = map[string]string{"0": "score"}, map[string]int{"score": 0}
 	}
 	if err := writeJSON(filepath.Join(dir, configName), j); err != nil {
 		return err
@@ -244,7 +264,11 @@ func (c Config) Parameters() int64 {
 func (c Config) matrices() int64 {
 	d, e := int64(c.HiddenSize), int64(c.HeadDim)
 	attention := 2*d*e*int64(c.NumAttentionHeads) + 2*d*e*int64(c.NumKeyValueHeads)
-	return int64(c.NumHiddenLayers)*(attention+3*d*int64(c.IntermediateSize)) + int64(c.VocabSize)*d
+	outputs := int64(c.VocabSize)
+	if c.Score {
+		outputs = 1
+	}
+	return int64(c.NumHiddenLayers)*(attention+3*d*int64(c.IntermediateSize)) + outputs*d
 }
 
 // FLOPsPerToken is the cost of training on one token, forward and backward: 6 per weight of every matrix and of the

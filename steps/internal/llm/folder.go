@@ -170,19 +170,31 @@ func (f *folder) read(name string) fill {
 	}
 }
 
-// Load reads a Hugging Face folder onto a device. The weights become float32.
+// Load reads the Hugging Face folder of a language model onto a device. The weights become float32.
 func Load(dev gpu.Device, dir string) (*Model, error) {
 	f, err := openFolder(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer f.close()
-	m, err := New(dev, f.config)
+	if f.config.Score {
+		return nil, fmt.Errorf("%s: %w", dir, ErrScore)
+	}
+	return f.load(dev, f.config, 0)
+}
+
+// load reads the weights of a model of the configuration c; those that the folder lacks are initial ones.
+func (f *folder) load(dev gpu.Device, c Config, seed uint64) (*Model, error) {
+	m, err := New(dev, c)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range m.params {
-		if err := m.write(p, f.read(p.Name)); err != nil {
+	for i, t := range c.tensors() {
+		values := c.initial(t, seed)
+		if f.where[t.name] != nil {
+			values = f.read(t.name)
+		}
+		if err := m.write(m.params[i], values); err != nil {
 			m.Close()
 			return nil, err
 		}

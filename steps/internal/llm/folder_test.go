@@ -246,7 +246,7 @@ func TestLoadErrors(t *testing.T) {
 		"no config":     {remove(configName), "no model folder"},
 		"no weights":    {remove(weightsName), "has no weights"},
 		"another model": {config(`"llama"`, `"qwen2"`), `model_type "qwen2" is not supported`},
-		"another head":  {config(`LlamaForCausalLM`, `LlamaForSequenceClassification`), "only LlamaForCausalLM"},
+		"another head":  {config(`LlamaForCausalLM`, `LlamaForTokenClassification`), "LlamaForTokenClassification is not supported"},
 		"activation":    {config(`"silu"`, `"gelu"`), `hidden_act "gelu"`},
 		"bias":          {config(`"attention_bias": false`, `"attention_bias": true`), "attention_bias"},
 		"rope":          {config(`"rope_scaling": null`, `"rope_scaling": {"rope_type": "longrope"}`), `type "longrope" is not supported`},

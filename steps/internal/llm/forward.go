@@ -60,8 +60,12 @@ func (a saved) first(n int) saved {
 }
 
 // LogProbs sets logp[n] to the log-probability of token n's target and lse[n] to log Σ exp of its logits, both at the
-// temperature, and 0 where there is no target, after the Forward of the same stream. Both are [N]; lse may be nil.
+// temperature, and 0 where there is no target, after the Forward of the same stream. Both are [N]; lse may be nil. A scalar head sets
+// logp[n] to the score of token n if that has a target, whichever that is.
 func (m *Model) LogProbs(logp, lse []float64, s *gpu.Stream, temperature float64) error {
+	if m.Config.Score {
+		return m.scores(logp, lse, s)
+	}
 	return m.dev.LMHead(logp, lse, m.buffers.normed.Slice(0, s.Len()), m.head.Weight, s, temperature)
 }
 

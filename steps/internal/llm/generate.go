@@ -47,6 +47,9 @@ func (m *Model) Generate(ctx context.Context, prompts [][]int32, o Sampling, emi
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	if m.Config.Score {
+		return nil, ErrScore
+	}
 	slots := o.Slots
 	if slots <= 0 {
 		slots = defaultSlots

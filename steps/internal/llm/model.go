@@ -28,7 +28,7 @@ type Model struct {
 	embed     *Param // [V, D]
 	layers    []layer
 	norm      *Param // [1, D]
-	head      *Param // [V, D]; the same Param as embed when tied
+	head      *Param // [V, D]; the same Param as embed when tied; [1, D] if it is a scalar head
 	buffers   buffers
 	decoding  decoding
 	allocated []gpu.Tensor // weights and gradients
@@ -78,7 +78,7 @@ func (m *Model) bind() {
 		})
 	}
 	m.norm, m.head = next(), m.embed
-	if !m.Config.TieWordEmbeddings {
+	if m.Config.Score || !m.Config.TieWordEmbeddings {
 		m.head = next()
 	}
 }

@@ -17,9 +17,10 @@ const (
 	roleNorm
 	roleMatrix
 	roleResidual // a matrix whose output is added to the residual stream
+	roleScore    // the scalar head
 )
 
-func (r role) decays() bool { return r == roleMatrix || r == roleResidual }
+func (r role) decays() bool { return r == roleMatrix || r == roleResidual || r == roleScore }
 
 // A tensor describes one tensor of a model's folder.
 type tensor struct {
@@ -59,7 +60,10 @@ func (c Config) tensors() []tensor {
 		add("mlp.down_proj", roleResidual, d, f)
 	}
 	list = append(list, tensor{"model.norm.weight", []int{d}, roleNorm})
-	if !c.TieWordEmbeddings {
+	switch {
+	case c.Score:
+		list = append(list, tensor{scoreName, []int{1, d}, roleScore})
+	case !c.TieWordEmbeddings:
 		list = append(list, tensor{"lm_head.weight", []int{c.VocabSize, d}, roleMatrix})
 	}
 	return list
@@ -100,8 +104,11 @@ func (c Config) initial(t tensor, seed uint64) fill {
 		}
 	}
 	std := c.InitializerRange
-	if t.role == roleResidual {
+	switch t.role {
+	case roleResidual:
 		std /= math.Sqrt(2 * float64(c.NumHiddenLayers))
+	case roleScore:
+		std = 1 / math.Sqrt(float64(c.HiddenSize)+1)
 	}
 	random := newRandom("init "+t.name, seed)
 	return func(dst []float32) error {

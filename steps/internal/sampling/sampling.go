@@ -35,12 +35,7 @@ type Sample struct {
 
 // Draw continues every prompt. The same model, configuration and seed give the same samples.
 func Draw(ctx context.Context, m *llm.Model, t *bpe.Tokenizer, c Config, seed uint64) ([]Sample, error) {
-	var start, stop []int32
-	for _, end := range []func() (int32, bool){t.EOS, t.EOT} {
-		if id, ok := end(); ok {
-			stop = append(stop, id)
-		}
-	}
+	var start []int32
 	if id, ok := t.BOS(); ok {
 		start = append(start, id)
 	} else if id, ok := t.EOS(); ok { // which then stands between documents
@@ -53,7 +48,18 @@ func Draw(ctx context.Context, m *llm.Model, t *bpe.Tokenizer, c Config, seed ui
 			return nil, errors.New("an empty prompt needs a tokenizer with a beginning-of-text token")
 		}
 	}
-	answers, err := m.Generate(ctx, prompts, llm.Sampling{
+	return Continue(ctx, m, t, c, prompts, seed)
+}
+
+// Continue is Draw for prompts that have been encoded: ids[i] stands for c.Prompts[i].
+func Continue(ctx context.Context, m *llm.Model, t *bpe.Tokenizer, c Config, ids [][]int32, seed uint64) ([]Sample, error) {
+	var stop []int32
+	for _, end := range []func() (int32, bool){t.EOS, t.EOT} {
+		if id, ok := end(); ok {
+			stop = append(stop, id)
+		}
+	}
+	answers, err := m.Generate(ctx, ids, llm.Sampling{
 		MaxTokens: c.Tokens, Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, Stop: stop, Seed: seed,
 	}, nil)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"athanor/gpu"
@@ -22,8 +23,10 @@ type Loop struct {
 	Batches   Batches
 	Micro     int // most tokens of a micro-batch
 
+	Unit string // what Batches, Schedule and Source count: "tokens" if empty
+
 	CheckpointEvery time.Duration // at least so long between two; 0: after every step
-	FLOPsPerToken   float64       // forward and backward, for the progress report
+	FLOPsPerToken   float64       // forward and backward, for the progress report; per unit
 	BytesPerToken   float64       // of text, for bits per byte; 0: not known
 
 	Observer     Observer // may be nil
@@ -70,6 +73,9 @@ func (l *Loop) Run(ctx context.Context, rt *steps.Runtime) (Summary, error) {
 		return Summary{}, err
 	}
 	defer t.Close()
+	if l.Unit == "" {
+		l.Unit = "tokens"
+	}
 	l.trainer, l.state = t, state{}
 	l.averager = nil
 	t.Guard(l.Spikes)
@@ -81,7 +87,7 @@ func (l *Loop) Run(ctx context.Context, rt *steps.Runtime) (Summary, error) {
 		return Summary{}, err
 	}
 	if resumed {
-		rt.Log("resuming after step %d, at %d of %d tokens", l.state.Step, l.state.Tokens, l.Batches.Total)
+		rt.Log("resuming after step %d, at %d of %d %s", l.state.Step, l.state.Tokens, l.Batches.Total, l.Unit)
 	}
 	l.clock.start(l.state.Tokens)
 	if err := l.steps(ctx, rt); err != nil {
@@ -142,9 +148,9 @@ func (l *Loop) step(rt *steps.Runtime) error {
 	}
 	l.state.Step++
 	l.state.Tokens += size
-	figures := map[string]float64{"tokens": float64(l.state.Tokens), "lr": lr}
+	figures := map[string]float64{l.Unit: float64(l.state.Tokens), "lr": lr}
 	if r.Units == 0 {
-		rt.Warn("step %d: none of its %d tokens has a target; the weights are as they were", l.state.Step, size)
+		rt.Warn("step %d: none of its %d %s has a target; the weights are as they were", l.state.Step, size, l.Unit)
 	} else {
 		l.learned(r, figures)
 	}
@@ -152,13 +158,13 @@ func (l *Loop) step(rt *steps.Runtime) error {
 		return err
 	}
 	rate := l.clock.tick(l.state.Tokens)
-	figures["tokens_per_second"] = rate
+	figures[l.Unit+"_per_second"] = rate
 	if err := rt.Metric(l.state.Step, figures); err != nil {
 		return err
 	}
 	if l.clock.report(l.state.Tokens == l.Batches.Total) {
 		rt.Progress(steps.Event{
-			Done: float64(l.state.Tokens), Total: float64(l.Batches.Total), Unit: "tokens", Rate: rate, Step: l.state.Step,
+			Done: float64(l.state.Tokens), Total: float64(l.Batches.Total), Unit: l.Unit, Rate: rate, Step: l.state.Step,
 			FLOPs:   l.FLOPsPerToken * float64(l.state.Tokens-l.clock.first),
 			Metrics: map[string]float64{"loss": l.state.LastLoss, "lr": lr},
 		})
@@ -202,6 +208,9 @@ func (l *Loop) learned(r Result, figures map[string]float64) {
 		l.state.LateUnit += int64(r.Units)
 	}
 	figures["loss"], figures["grad_norm"] = r.Loss, r.GradNorm
+	if o, ok := l.Objective.(Telling); ok {
+		maps.Copy(figures, o.Figures())
+	}
 	if l.BytesPerToken > 0 {
 		figures["bits_per_byte"] = BitsPerByte(r.Loss, l.BytesPerToken)
 	}

@@ -27,6 +27,13 @@ type Objective interface {
 	Loss(b *Batch, h *Head) float64
 }
 
+// Telling is an Objective that has more to say about a step than its loss: margins, accuracy.
+type Telling interface {
+	Objective
+	// Figures returns means over what Loss has seen since the last call.
+	Figures() map[string]float64
+}
+
 // CrossEntropy is −log p(target) per supervised token, plus ZLoss·log²Z, which keeps the softmax's normaliser Z near 1
 // (PaLM, arXiv 2204.02311, section 5).
 type CrossEntropy struct {

@@ -1,0 +1,190 @@
+package dataset
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"athanor/steps/internal/corpus"
+)
+
+// shareGPT are the roles of ShareGPT's conversations under Hugging Face's names.
+var shareGPT = map[string]string{
+	"human": "user", "gpt": "assistant", "function_call": "assistant", "observation": "tool", "function_response": "tool",
+}
+
+// answered reports a prompt with its answer: prompt and completion, or Alpaca's instruction and output.
+func (p *parser) answered(c *Columns) bool {
+	return p.has(c.Prompt, "prompt") && p.has(c.Answer, "completion") || p.alpaca(c)
+}
+
+// alpaca reports a record that has Alpaca's columns and no prompt.
+func (p *parser) alpaca(c *Columns) bool {
+	return c.Prompt == nil && !p.has(nil, "prompt") && p.has(nil, "instruction") &&
+		(p.has(c.Answer, "output") || p.has(c.Chosen, "chosen"))
+}
+
+// dialogue reads the messages of a record, in whichever way it holds them.
+func (p *parser) dialogue(c *Columns) []corpus.Message {
+	switch {
+	case c.Messages != nil || p.has(nil, "messages"):
+		return p.messages(c, column(c.Messages, "messages"))
+	case c.Answer == nil && p.has(nil, "conversations"):
+		return p.messages(c, "conversations")
+	}
+	answer := "completion"
+	if p.alpaca(c) {
+		answer = "output"
+	}
+	prompt, text := p.prompt(c), p.text(c.Answer, answer)
+	switch {
+	case p.err != nil:
+	case strings.TrimSpace(prompt) == "":
+		p.fail("its prompt is empty")
+	case strings.TrimSpace(text) == "":
+		p.fail("its answer is empty")
+	}
+	return []corpus.Message{{Role: "user", Content: prompt}, {Role: "assistant", Content: text}}
+}
+
+// prompt reads a prompt that is a text, with its input.
+func (p *parser) prompt(c *Columns) string {
+	name, input := "prompt", p.has(nil, "input") && c.Prompt == nil && !p.has(nil, "prompt")
+	if p.alpaca(c) {
+		name = "instruction"
+	}
+	text := p.text(c.Prompt, name)
+	if c.Input != nil || input {
+		if about := p.text(c.Input, "input"); about != "" {
+			text += "\n\n" + about
+		}
+	}
+	return text
+}
+
+// preference reads two answers and what they answer: a text, or a dialogue. Where there is no column for it, it is what
+// both answers begin with: the earlier messages of lists, or of a transcript "\n\nHuman: …\n\nAssistant: …".
+func (p *parser) preference(c *Columns, d *corpus.Document) {
+	chosen, rejected := p.answer(c, column(c.Chosen, "chosen")), p.answer(c, column(c.Rejected, "rejected"))
+	if len(chosen) == 0 || len(rejected) == 0 {
+		return // p has the error
+	}
+	switch {
+	case c.Prompt == nil && p.has(nil, "conversations"):
+		d.Messages = p.messages(c, "conversations")
+	case p.isList(column(c.Prompt, "prompt")):
+		d.Messages = p.messages(c, column(c.Prompt, "prompt"))
+	case c.Prompt != nil || p.has(nil, "prompt") || p.alpaca(c):
+		d.Prompt = p.prompt(c)
+	case len(chosen) > 1 && samePrompt(chosen, rejected):
+		d.Messages = chosen[:len(chosen)-1]
+	default:
+		p.fail("its answers have no prompt: it has no column %q, and they do not begin alike; it has %s", column(c.Prompt, "prompt"), p.names())
+		return
+	}
+	d.Chosen, d.Rejected = chosen[len(chosen)-1].Content, rejected[len(rejected)-1].Content
+}
+
+// samePrompt reports dialogues that differ in their last message alone.
+func samePrompt(a, b []corpus.Message) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a[:len(a)-1] {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// answer reads an answer that is a text, a message, a list of messages or a transcript; it is the last of the messages.
+func (p *parser) answer(c *Columns, name string) []corpus.Message {
+	raw, ok := p.object[name]
+	switch {
+	case ok && len(raw) > 0 && raw[0] == '[':
+		return p.messages(c, name)
+	case ok && len(raw) > 0 && raw[0] == '{':
+		m, err := message(c, raw)
+		if err != nil {
+			p.fail("its column %q: %w", name, err)
+		}
+		return []corpus.Message{m}
+	}
+	text := p.text(&name, name)
+	if messages := transcript(text); messages != nil && c.Prompt == nil && !p.has(nil, "prompt") {
+		return messages
+	}
+	return []corpus.Message{{Role: "assistant", Content: text}}
+}
+
+// transcript reads the format of HH-RLHF; nil if the text is none.
+func transcript(text string) []corpus.Message {
+	const human, assistant = "\n\nHuman:", "\n\nAssistant:"
+	if !strings.HasPrefix(text, human) || !strings.Contains(text, assistant) {
+		return nil
+	}
+	var messages []corpus.Message
+	for text != "" {
+		role, rest := "user", strings.TrimPrefix(text, human)
+		if strings.HasPrefix(text, assistant) {
+			role, rest = "assistant", strings.TrimPrefix(text, assistant)
+		}
+		end := len(rest)
+		for _, mark := range []string{human, assistant} {
+			if i := strings.Index(rest, mark); i >= 0 {
+				end = min(end, i)
+			}
+		}
+		messages = append(messages, corpus.Message{Role: role, Content: strings.TrimSpace(rest[:end])})
+		text = rest[end:]
+	}
+	return messages
+}
+
+func (p *parser) isList(name string) bool {
+	raw := p.object[name]
+	return len(raw) > 0 && raw[0] == '['
+}
+
+// messages reads a list of messages.
+func (p *parser) messages(c *Columns, name string) []corpus.Message {
+	raw, ok := p.object[name]
+	if !ok {
+		p.fail("it has no column %q; it has %s", name, p.names())
+		return nil
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil {
+		p.fail("its column %q is not a list of objects", name)
+		return nil
+	}
+	out := make([]corpus.Message, len(list))
+	for i, object := range list {
+		var err error
+		if out[i], err = message(c, object); err != nil {
+			p.fail("message %d of its column %q: %w", i+1, name, err)
+			return nil
+		}
+	}
+	if len(out) == 0 {
+		p.fail("its column %q is empty", name)
+	}
+	return out
+}
+
+// message reads one message: role and content, or ShareGPT's from and value.
+func message(c *Columns, raw json.RawMessage) (corpus.Message, error) {
+	m := parser{}
+	if err := json.Unmarshal(raw, &m.object); err != nil {
+		return corpus.Message{}, fmt.Errorf("it is not an object")
+	}
+	if c.Role == nil && c.Content == nil && !m.has(nil, "role") && m.has(nil, "from") {
+		out := corpus.Message{Role: m.text(nil, "from"), Content: m.text(nil, "value")}
+		if role, ok := shareGPT[out.Role]; ok && c.Roles == nil {
+			out.Role = role
+		}
+		return out, m.err
+	}
+	return corpus.Message{Role: m.text(c.Role, "role"), Content: m.text(c.Content, "content")}, m.err
+}

@@ -1,0 +1,251 @@
+package dpo
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"athanor/steps"
+	"athanor/steps/internal/corpus"
+	"athanor/steps/internal/finetune"
+	"athanor/steps/internal/llm"
+	"athanor/steps/internal/train/traintest"
+	"athanor/steps/rewardmodel"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// rude prefers the answer to that with another ending: what the tiny model can learn.
+func rude(i int) corpus.Document {
+	question, answer := traintest.Question(i)
+	return corpus.Document{Prompt: question, Chosen: answer, Rejected: strings.TrimSuffix(answer, ".") + ", crow!"}
+}
+
+// recipe is a block with every default filled in.
+func recipe(t testing.TB) *Config {
+	t.Helper()
+	tokenizer := traintest.Tokenizer(t)
+	return &Config{
+		Model:  traintest.Model(t, tokenizer, traintest.Config(tokenizer.VocabSize())),
+		Data:   traintest.DocumentSet(t, traintest.Documents(0, 40, rude), traintest.Documents(40, 20, rude)),
+		Epochs: 2, Variant: dpo, MaskEnd: true, NLL: 0.2, Margin: 0.5, ChosenDrop: 0.5,
+		Optimizer: finetune.Optimizer{LR: ptr(3e-3), Betas: []float64{0.9, 0.95}, Eps: 1e-8, GradClip: 1},
+		Schedule:  finetune.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1},
+		Batch:     finetune.Batch{Size: 8, MicroTokens: ptr(200)},
+		Eval:      finetune.Eval{Every: ptr(int64(30)), Examples: 20},
+		Sample:    &finetune.Sample{Prompts: []string{"The wren sees the river?"}, Tokens: 10},
+
+		CheckpointEvery: 3600,
+	}
+}
+
+func number(t *testing.T, l *traintest.Listener, name string) float64 {
+	t.Helper()
+	v, ok := l.Values()[name].(float64)
+	if !ok {
+		t.Fatalf("no value %s in %v", name, l.Values())
+	}
+	return v
+}
+
+// TestRun: every variant makes the better answers of held-out pairs the likelier ones.
+func TestRun(t *testing.T) {
+	for name, change := range map[string]func(c *Config){
+		"dpo": func(c *Config) {}, "ipo": func(c *Config) { c.Variant = ipo }, "simpo": func(c *Config) { c.Variant = simpo },
+		"robust":     func(c *Config) { c.Variant, c.LabelSmoothing = robust, 0.1 },
+		"normalized": func(c *Config) { c.LengthNorm, c.Beta = true, ptr(2.0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := recipe(t)
+			change(c)
+			files, l, _ := traintest.Whole(t, &Type, c)
+			if a := number(t, l, "accuracy"); a < 0.95 {
+				t.Errorf("accuracy %v", a)
+			}
+			if m := number(t, l, "margin"); m <= 0 {
+				t.Errorf("margin %v", m)
+			}
+			for _, name := range []string{"report/rewards.svg", "report/logp.svg", "report/loss.svg", "report/samples.jsonl", "model/model.safetensors"} {
+				if files[name] == "" {
+					t.Errorf("no %s", name)
+				}
+			}
+		})
+	}
+}
+
+// TestStart: before the first step the model is its own reference: all rewards are 0 and the loss is log 2.
+func TestStart(t *testing.T) {
+	c := recipe(t)
+	c.NLL, c.Schedule.Warmup = 0, 0
+	files, _, _ := traintest.Whole(t, &Type, c)
+	var first map[string]float64
+	line, _, _ := strings.Cut(files["report/metrics.jsonl"], "\n")
+	if err := json.Unmarshal([]byte(line), &first); err != nil {
+		t.Fatal(err)
+	}
+	if loss := first["loss"]; loss < 0.69314 || loss > 0.69315 {
+		t.Errorf("the first loss is %v", loss)
+	}
+	if r := first["chosen_reward"]; r > 1e-6 || r < -1e-6 {
+		t.Errorf("the first reward is %v", r)
+	}
+}
+
+// TestPitfall1Resume: stopped or killed at several places, the bytes are those of a run without a break; the reference is read once.
+func TestPitfall1Resume(t *testing.T) {
+	c := recipe(t)
+	want, _, _ := traintest.Whole(t, &Type, c)
+	got, l := traintest.Interrupted(t, &Type, c, 2, 3, 4)
+	traintest.Same(t, got, want)
+	c.CheckpointEvery = 0
+	dir := t.TempDir()
+	for _, n := range []int{4, 3} {
+		traintest.Killed(t, &Type, c, dir, traintest.Metric(n))
+	}
+	if _, err := traintest.Attempt(t, t.Context(), &Type, c, dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	traintest.Same(t, traintest.Outputs(t, dir), want)
+	if !strings.Contains(l.Texts(steps.EventLog), "log-probabilities are there already") {
+		t.Error("the reference was read again")
+	}
+}
+
+// TestDamagedCache: a cache that cannot be read is computed anew, and the bytes are the same.
+func TestDamagedCache(t *testing.T) {
+	c := recipe(t)
+	want, _, _ := traintest.Whole(t, &Type, c)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, referenceName), []byte(`{"train":[{`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	l, err := traintest.Attempt(t, context.Background(), &Type, c, dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := traintest.Outputs(t, dir); !maps.Equal(got, want) || !strings.Contains(l.Texts(steps.EventWarn), "computed anew") {
+		t.Errorf("other bytes, or no warning: %s", l.Texts(steps.EventWarn))
+	}
+}
+
+// TestReference: another reference than the model itself decides the rewards.
+func TestReference(t *testing.T) {
+	c := recipe(t)
+	_, same, _ := traintest.Whole(t, &Type, c)
+	tokenizer := traintest.Tokenizer(t)
+	config := traintest.Config(tokenizer.VocabSize())
+	config.InitializerRange = 0.3
+	c.Reference = traintest.Model(t, tokenizer, config)
+	_, other, _ := traintest.Whole(t, &Type, c)
+	if number(t, same, "margin") == number(t, other, "margin") {
+		t.Error("the reference makes no difference")
+	}
+}
+
+// TestPitfall14ChosenFalls: a run that makes the better answers unlikely has figures that show it, and warns.
+func TestPitfall14ChosenFalls(t *testing.T) {
+	c := recipe(t)
+	// Held-out pairs that prefer what training makes unlikely.
+	c.NLL, c.Optimizer.LR, c.Epochs, c.ChosenDrop = 0, ptr(1e-2), 4, 0.3
+	swapped := func(i int) corpus.Document {
+		d := rude(i)
+		d.Chosen, d.Rejected = d.Rejected, d.Chosen
+		return d
+	}
+	c.Data = traintest.DocumentSet(t, traintest.Documents(0, 40, rude), traintest.Documents(40, 20, swapped))
+	files, l, _ := traintest.Whole(t, &Type, c)
+	if !strings.Contains(files["report/metrics.jsonl"], `"eval_chosen_drop"`) {
+		t.Error("no figure says how far the better answers have fallen")
+	}
+	if w := l.Texts(steps.EventWarn); !strings.Contains(w, "better answers have become less likely than under the reference") {
+		t.Errorf("no warning; the summary is\n%s", files["report/summary.md"])
+	}
+	_, l, _ = traintest.Whole(t, &Type, recipe(t))
+	if w := l.Texts(steps.EventWarn); strings.Contains(w, "less likely") {
+		t.Errorf("a warning where they become likelier: %s", w)
+	}
+}
+
+// TestPitfall9Mask: the tokens that count are exactly the last answer, and its end token counts only without mask_end.
+func TestPitfall9Mask(t *testing.T) {
+	for _, mask := range []bool{true, false} {
+		c := recipe(t)
+		c.MaskEnd = mask
+		d := rude(3)
+		dialogue := corpus.Document{Messages: append(traintest.Dialogue(0, 1).Messages, corpus.Message{Role: "user", Content: d.Prompt}), Chosen: d.Chosen, Rejected: d.Rejected}
+		c.Data = traintest.DocumentSet(t, []corpus.Document{dialogue}, nil)
+		data, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rt, err := steps.NewRuntime(&steps.Spec{WorkDir: t.TempDir(), Config: data}, &traintest.Listener{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tr training
+		if err := tr.open(t.Context(), rt); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []string{d.Chosen, d.Rejected} {
+			var got strings.Builder
+			for _, target := range tr.data.Examples[0].Segments[i].Targets {
+				if target >= 0 && tr.objective.counts(target) {
+					got.Write(tr.base.Tokenizer.Bytes(target))
+				}
+			}
+			if !mask {
+				want += "<|eot_id|>"
+			}
+			if got.String() != want {
+				t.Errorf("mask_end = %v: what counts is %q, want %q", mask, got.String(), want)
+			}
+		}
+		if err := rt.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(c *Config)
+		want   string
+	}{
+		"no beta":                  {func(c *Config) { c.Beta = ptr(0.0) }, "beta: beta = 0"},
+		"simpo with a reference":   {func(c *Config) { c.Variant, c.Reference = simpo, c.Model }, "reference: simpo compares with no reference"},
+		"ipo with smoothing":       {func(c *Config) { c.Variant, c.LabelSmoothing = ipo, 0.1 }, "label_smoothing: ipo knows no"},
+		"robust without smoothing": {func(c *Config) { c.Variant = robust }, "variant: robust without label_smoothing"},
+		"dialogues":                {func(c *Config) { c.Data = traintest.DocumentSet(t, []corpus.Document{traintest.Dialogue(1, 1)}, nil) }, "data: the dataset holds dialogues"},
+		"a reference of another vocabulary": {func(c *Config) {
+			tokenizer, err := traintest.Tokenizer(t).WithSpecial("chatml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Reference = traintest.Model(t, tokenizer, traintest.Config(tokenizer.VocabSize()))
+		}, "reference: it has another tokenizer"},
+		"a reward model": {func(c *Config) {
+			r := rewardmodel.Config{
+				Model: c.Model, Data: c.Data, Epochs: 1, Optimizer: c.Optimizer, Schedule: c.Schedule, Batch: c.Batch, Eval: c.Eval,
+			}
+			_, _, dir := traintest.Whole(t, &rewardmodel.Type, r)
+			c.Model.Path = filepath.Join(dir, "out", "model")
+		}, "model: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := recipe(t)
+			c.change(config)
+			_, err := traintest.Attempt(t, t.Context(), &Type, config, t.TempDir(), nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			if name == "a reward model" && err != nil && !strings.Contains(err.Error(), llm.ErrScore.Error()) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
