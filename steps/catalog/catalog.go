@@ -13,6 +13,7 @@ import (
 	"athanor/steps/mixture"
 	"athanor/steps/model"
 	"athanor/steps/pretrain"
+	"athanor/steps/scalinglaw"
 	"athanor/steps/tokenizer"
 )
 
@@ -21,6 +22,7 @@ var Types = []steps.Type{
 	dataset.Type,
 	tokenizer.Type,
 	mixture.Type,
+	scalinglaw.Type,
 	model.Type,
 	pretrain.Type,
 	anneal.Type,

@@ -84,7 +84,7 @@ func (p *Predictor) conclude(s *Step) (hcl.Diagnostics, error) {
 	instance := s.Instance
 	if len(instance.Waits) > 0 || !instance.When.IsKnown() || !instance.Config.IsWhollyKnown() {
 		s.Action, s.After = Deferred, instance.Waits
-		s.Reason = "depends on " + join(instance.Waits)
+		s.Reason = "depends on " + s.waits()
 		return p.checkEarly(s)
 	}
 	diags, err := p.makeMaterial(s, instance.Config)
@@ -349,10 +349,18 @@ func Sentence(text string) string {
 	return text + "."
 }
 
-func join(list []dsl.Address) string {
-	names := make([]string, len(list))
-	for i, a := range list {
-		names[i] = a.String()
+// waits names the steps that a deferred one waits for, its own children by their number if they are many.
+func (s *Step) waits() string {
+	var others, children []string
+	for _, a := range s.Instance.Waits {
+		if a.Child != "" && s.Parent == nil {
+			children = append(children, a.String())
+		} else {
+			others = append(others, a.String())
+		}
 	}
-	return few(names)
+	if len(children) > 2 {
+		children = []string{fmt.Sprintf("its %d children", len(children))}
+	}
+	return few(append(others, children...))
 }
