@@ -17,8 +17,8 @@ type Child struct {
 	Name string // unique among its siblings; the child of TYPE.NAME is TYPE.NAME["Name"]
 	Type *Type  // one of the composite type's Children
 	// Config is a value of Type.Config's type. An artifact in it is one of the composite step's own, as its configuration
-	// has it, or an earlier child's Output. Everything else must be in it: nothing is filled in. What two children share
-	// and what does not change a result of theirs is best left out, since all of it is in the key.
+	// has it, or an earlier child's Output. Nothing is filled in: every value must be there. All of it is in the key, but
+	// for what the tags leave out, so what the child does not depend on has no place in it.
 	Config any
 	Path   string // the attribute or block that asks for this child, to show where its errors belong: "stage[1]"
 }

@@ -43,7 +43,7 @@ import (
 // cannot be expanded yet keeps the children that it has.
 func (p *Predictor) expand(s *Step) (hcl.Diagnostics, error) {
 	config, err := s.Instance.Placed()
-	if err != nil || !config.IsWhollyKnown() || !s.Instance.When.IsKnown() {
+	if err != nil || !config.IsWhollyKnown() || !s.Instance.When.IsKnown() || !chosen(s.Instance, config) {
 		return nil, err
 	}
 	if diags, err := p.checkEarly(s); diags.HasErrors() || err != nil {
@@ -79,6 +79,19 @@ func (p *Predictor) expand(s *Step) (hcl.Diagnostics, error) {
 	s.Needs = append(own, children...)
 	p.plan.adopt(s)
 	return nil, nil
+}
+
+// chosen reports whether it is known of every artifact which step makes it: a recipe may choose by what has not run yet.
+func chosen(i *dsl.Instance, placed cty.Value) bool {
+	from, all := i.Sources(), true
+	_ = cty.Walk(placed, func(_ cty.Path, v cty.Value) (bool, error) { // the callback returns no error
+		if a, ok := dsl.AsArtifact(v); ok {
+			_, one := from[a.Place]
+			all = all && one
+		}
+		return true, nil
+	})
+	return all
 }
 
 func sources(i *dsl.Instance) []dsl.Address {

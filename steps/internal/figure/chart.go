@@ -17,6 +17,7 @@ type Chart struct {
 	Title          string
 	XLabel, YLabel string
 	LogX, LogY     bool // logarithmic axes; points that are not positive are left out
+	NamesInside    bool // the names of the series stand in the middle, where curves that open upwards leave room
 	Series         []Series
 }
 
@@ -78,7 +79,11 @@ func (c *Chart) SVG() []byte {
 		}
 		c.line(&b, s, x, y, colours[paint%len(colours)])
 		if s.Name != "" {
-			text(&b, width-right-6, float64(top+16+16*rows), "end", s.Name, fmt.Sprintf(` fill="%s"`, colours[paint%len(colours)]))
+			at, anchor := width-right-6, "end"
+			if c.NamesInside {
+				at, anchor = (left+width-right)/2, "middle"
+			}
+			text(&b, at, float64(top+16+16*rows), anchor, s.Name, fmt.Sprintf(` fill="%s"`, colours[paint%len(colours)]))
 			rows++
 		}
 	}
