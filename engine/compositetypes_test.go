@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"testing"
 
+	"athanor/dsl"
 	"athanor/steps"
+	"athanor/steps/catalog"
 )
 
 // compositeTypes are composite step types for the scripts: children side by side, and children in a row.
@@ -167,4 +170,21 @@ var relayType = steps.Type{
 		rt.Set("length", len(text))
 		return writeOutput(rt, "data", "text.txt", string(text))
 	},
+}
+
+// TestChildTypes holds the step types to what the contract says of children.
+func TestChildTypes(t *testing.T) {
+	for _, typ := range catalog.Types {
+		if (typ.Expand != nil) != (len(typ.Children) > 0) {
+			t.Errorf("%s: Expand and Children go together", typ.Name)
+		}
+		for _, child := range typ.Children {
+			if !strings.HasPrefix(child.Name, typ.Name+".") || child.Expand != nil {
+				t.Errorf("%s: the child type %s has a name outside of it, or children of its own", typ.Name, child.Name)
+			}
+			if fields, err := dsl.Fields(child.Config); err != nil || len(fields) == 0 {
+				t.Errorf("%s: %v", child.Name, err)
+			}
+		}
+	}
 }

@@ -54,6 +54,10 @@ func within(path string, err error) error {
 	return &steps.AttributeError{Path: path, Err: err}
 }
 
+// fewestSteps is how many optimizer steps a size must have to be chosen automatically: with fewer, the loss says more of
+// the warm-up than of the size.
+const fewestSteps = 50
+
 // expand makes a child of each size at each budget. With the vocabulary it tells how many tokens each of them will see.
 func expand(in *steps.EstimateInput) ([]steps.Child, error) {
 	var c Config
@@ -68,6 +72,10 @@ func expand(in *steps.EstimateInput) ([]steps.Child, error) {
 			return nil, err
 		}
 		path := fmt.Sprintf("budgets[%d]", i)
+		if len(shapes) < 3 {
+			return nil, steps.Blame(path, "the budget is too small for its proxies: %s FLOPs train fewer than three sizes for %d steps of %d tokens. Raise it, lower batch.tokens, or write size blocks",
+				Budget(budget), fewestSteps, c.Batch.Tokens)
+		}
 		for j := range shapes {
 			if err := c.affordable(budget, &shapes[j], j, path); err != nil {
 				return nil, err
@@ -88,7 +96,7 @@ func (c *Config) shapes(budget float64, vocab int) ([]shape, error) {
 		if vocab == 0 {
 			return nil, fmt.Errorf("the sizes cannot be chosen without the vocabulary of the data, and %w: write size blocks", steps.ErrNotYet)
 		}
-		return c.Model.automatic(c.Sizes, budget, vocab, c.Context), nil
+		return c.Model.automatic(c.Sizes, budget, fewestSteps*c.Batch.Tokens, vocab, c.Context), nil
 	}
 	list := make([]shape, len(c.Size))
 	for i, size := range c.Size {

@@ -42,7 +42,7 @@ type Config struct {
 	Budgets []float64      `json:"budgets" min:"2" doc:"Training FLOPs of the proxies of each curve, ten or a hundred times apart in all."`
 	Target  float64        `json:"target" min:"1" doc:"Training FLOPs of the model to find."`
 
-	Sizes int    `json:"sizes" default:"5" min:"3" max:"64" doc:"Proxies per budget, chosen from a sixteenth to sixteen times as many tokens per parameter as Chinchilla's 20. Without meaning if there are size blocks."`
+	Sizes int    `json:"sizes" default:"5" min:"3" max:"64" doc:"Proxies per budget, chosen between a quarter of and four times the size that would see 20 tokens per parameter. Without meaning if there are size blocks."`
 	Size  []Size `json:"size" hcl:"block" doc:"The sizes of the proxies, at least three, for every budget alike."`
 
 	Model Model `json:"model" hcl:"block" doc:"What the proxies and the model to find have in common."`

@@ -124,6 +124,7 @@ func TestExpand(t *testing.T) {
 	if _, err := expand(input(t, more, 0)); !errors.Is(err, steps.ErrNotYet) {
 		t.Errorf("without the vocabulary: %v", err)
 	}
+	more.Budgets = []float64{2e10, 4e10, 1e11}
 	chosen, err := expand(input(t, more, 320))
 	if err != nil || len(chosen) != 15 {
 		t.Errorf("%d proxies: %v", len(chosen), err)
@@ -169,13 +170,21 @@ func TestShapes(t *testing.T) {
 	}
 	small := Model{HeadDim: 32, KVGroups: 1, RopeTheta: 10000}
 	for _, budget := range []float64{1e8, 1e12, 1e18, 1e22} {
-		list := small.automatic(6, budget, 4096, 256)
+		list := small.automatic(6, budget, 0, 4096, 256)
 		for i := 1; i < len(list); i++ {
 			if list[i].cost(256) <= list[i-1].cost(256) {
 				t.Errorf("%g: %s is no more than %s", budget, list[i].Size, list[i-1].Size)
 			}
 		}
 		if len(list) != 6 {
+			t.Errorf("%g: %d sizes", budget, len(list))
+		}
+		least := tokensOf(budget, list[3].llm, 256)
+		list = small.automatic(6, budget, least, 4096, 256)
+		if len(list) == 0 || slices.ContainsFunc(list, func(s shape) bool { return tokensOf(budget, s.llm, 256) < least }) {
+			t.Errorf("%g: %d sizes that see %d tokens", budget, len(list), least)
+		}
+		if budget > 1e15 && len(list) != 6 { // there is room below
 			t.Errorf("%g: %d sizes", budget, len(list))
 		}
 	}

@@ -2,6 +2,7 @@ package scalinglaw
 
 import (
 	"math"
+	"slices"
 
 	"athanor/steps/internal/llm"
 	"athanor/steps/model"
@@ -110,19 +111,19 @@ func (m *Model) nearest(cost float64, vocab, context int) (shape, error) {
 // span is how far the automatic sizes lie to either side of 20 tokens per parameter, as a factor of the cost.
 const span = 4
 
-// automatic chooses n shapes around the size that 20 tokens per parameter would make of a budget (arXiv 2203.15556),
-// each another.
-func (m *Model) automatic(n int, budget float64, vocab, context int) []shape {
+// automatic chooses n shapes around the size that 20 tokens per parameter would make of a budget (arXiv 2203.15556), each
+// another and each seeing at least so many tokens. They are fewer if there are not that many.
+func (m *Model) automatic(n int, budget float64, tokens int64, vocab, context int) []shape {
 	list := m.ladder(vocab, context)
+	list = slices.DeleteFunc(list, func(s shape) bool { return tokensOf(budget, s.llm, context) < tokens })
+	n = min(n, len(list))
 	var chosen []shape
 	for i := range n {
-		want := math.Sqrt(budget/120) * math.Pow(span, 2*float64(i)/float64(n-1)-1)
-		if len(list) == 0 {
-			break
-		}
+		want := math.Sqrt(budget/120) * math.Pow(span, 2*float64(i)/float64(max(n-1, 1))-1)
+		off := func(s *shape) float64 { return math.Abs(math.Log(s.cost(context) / want)) }
 		at := 0
-		for j := range list {
-			if math.Abs(math.Log(list[j].cost(context)/want)) < math.Abs(math.Log(list[at].cost(context)/want)) {
+		for j := range list[:len(list)-(n-i-1)] { // those that come after need room
+			if off(&list[j]) < off(&list[at]) {
 				at = j
 			}
 		}

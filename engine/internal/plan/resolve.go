@@ -359,8 +359,11 @@ func (s *Step) waits() string {
 			others = append(others, a.String())
 		}
 	}
-	if len(children) > 2 {
-		children = []string{fmt.Sprintf("its %d children", len(children))}
+	switch n, all := len(children), len(s.Children); {
+	case n > 2 && n == all:
+		children = []string{fmt.Sprintf("its %d children", n)}
+	case n > 2:
+		children = []string{fmt.Sprintf("%d of its %d children", n, all)}
 	}
 	return few(append(others, children...))
 }
