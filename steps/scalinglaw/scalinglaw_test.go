@@ -257,6 +257,11 @@ func TestProxy(t *testing.T) {
 	if a, b := report(t, whole), report(t, cut); !maps.EqualFunc(a, b, bytes.Equal) {
 		t.Error("the reports differ")
 	}
+	config.MuP = &pretraining.MuP{BaseDim: 16}
+	scaled, err := runStep(t, context.Background(), &proxyType, spec(t, config), nil)
+	if err != nil || scaled.Values["loss"] == want.Values["loss"] || scaled.Values["tokens"] != want.Values["tokens"] {
+		t.Errorf("with mup: %v (%v)", scaled.Values, err)
+	}
 	config.Budget = 1e6
 	if path, text := blamed(second(runStep(t, context.Background(), &proxyType, spec(t, config), nil))); path != "budget" {
 		t.Errorf("a budget of less than a batch: %s: %s", path, text)
