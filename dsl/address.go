@@ -9,12 +9,17 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// String writes the address as it is written in a recipe: dataset.code, sft.chat["small"].
+// String writes the address as it is written in a recipe: dataset.code, sft.chat["small"]. A part of a composite step
+// looks like one of several instances, and has two keys where the step has one already: sweep.size["small"]["1e12"].
 func (a Address) String() string {
+	s := a.Type + "." + a.Name
 	if a.Keyed {
-		return a.Type + "." + a.Name + "[" + strconv.Quote(a.Key) + "]"
+		s += "[" + strconv.Quote(a.Key) + "]"
 	}
-	return a.Type + "." + a.Name
+	if a.Child != "" {
+		s += "[" + strconv.Quote(a.Child) + "]"
+	}
+	return s
 }
 
 // compareAddresses orders by type, name and key, an address without a key before those with one.
@@ -24,6 +29,7 @@ func compareAddresses(a, b Address) int {
 		cmp.Compare(a.Name, b.Name),
 		compareBools(a.Keyed, b.Keyed),
 		cmp.Compare(a.Key, b.Key),
+		cmp.Compare(a.Child, b.Child),
 	)
 }
 
@@ -38,32 +44,51 @@ func compareBools(a, b bool) int {
 	}
 }
 
-// ParseAddress reads what [Address.String] writes. On a command line, where quotes are a nuisance, the key may also
-// stand without them: sft.chat[small].
+// ParseAddress reads what [Address.String] writes. On a command line, where quotes are a nuisance, a key may also stand
+// without them: sft.chat[small]. A single key is read as that of for_each, whichever it is: both are written alike.
 func ParseAddress(s string) (Address, error) {
 	malformed := fmt.Errorf("%q is not the address of a step: write TYPE.NAME or TYPE.NAME[\"key\"]", s)
-	path, rest, keyed := strings.Cut(s, "[")
-	a := Address{Keyed: keyed}
+	path, _, _ := strings.Cut(s, "[")
+	var a Address
 	var dotted bool
 	a.Type, a.Name, dotted = strings.Cut(path, ".")
 	if !dotted || !hclsyntax.ValidIdentifier(a.Type) || !hclsyntax.ValidIdentifier(a.Name) {
 		return Address{}, malformed
 	}
-	if !keyed {
-		return a, nil
-	}
-	key, closed := strings.CutSuffix(rest, "]")
-	if !closed {
+	keys, ok := parseKeys(s[len(path):])
+	switch {
+	case !ok || len(keys) > 2 || len(keys) == 2 && keys[1] == "":
 		return Address{}, malformed
+	case len(keys) == 2:
+		a.Child = keys[1]
+		fallthrough
+	case len(keys) == 1:
+		a.Key, a.Keyed = keys[0], true
 	}
-	if !strings.HasPrefix(key, `"`) {
-		a.Key = key
-		return a, nil
-	}
-	unquoted, err := strconv.Unquote(key)
-	if err != nil {
-		return Address{}, malformed
-	}
-	a.Key = unquoted
 	return a, nil
+}
+
+// parseKeys reads ["a"]["b"] or [a][b].
+func parseKeys(s string) (keys []string, ok bool) {
+	for s != "" {
+		if s, ok = strings.CutPrefix(s, "["); !ok {
+			return nil, false
+		}
+		key := ""
+		if quoted, err := strconv.QuotedPrefix(s); err == nil && quoted[0] == '"' {
+			if key, err = strconv.Unquote(quoted); err != nil {
+				return nil, false
+			}
+			s = s[len(quoted):]
+		} else if strings.HasPrefix(s, `"`) {
+			return nil, false
+		} else if i := strings.IndexByte(s, ']'); i >= 0 {
+			key, s = s[:i], s[i:]
+		}
+		if s, ok = strings.CutPrefix(s, "]"); !ok {
+			return nil, false
+		}
+		keys = append(keys, key)
+	}
+	return keys, true
 }

@@ -190,16 +190,37 @@ func (p *Program) loadPipeline(b *hclsyntax.Block) hcl.Diagnostics {
 }
 
 // Range is where an attribute or block stands: "optimizer.lr", "files[0].include", "part[1].weight". For a path that
-// is not in the text it is the range of the block around it, at last the header of the step.
+// is not in the text it is the range of the block around it, at last the header of the step. In a derived instance it
+// is looked for below the place that asks for the instance, then in the whole block, and at last it is that place.
 func (i *Instance) Range(path string) hcl.Range {
-	for path != "" {
+	if i.place != "" && path != "" {
+		for p := i.place + "." + path; p != i.place; p = around(p) {
+			if r, ok := i.ranges[p]; ok {
+				return r
+			}
+		}
+	}
+	for ; path != "" && !within(i.place, path); path = around(path) {
 		if r, ok := i.ranges[path]; ok {
 			return r
 		}
-		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	for path = i.place; path != ""; path = around(path) {
+		if r, ok := i.ranges[path]; ok {
+			return r
+		}
 	}
 	return i.Step.Range
 }
+
+// within reports whether a path is another, or lies in what that stands for.
+func within(path, other string) bool {
+	rest, ok := strings.CutPrefix(path, other)
+	return ok && (rest == "" || strings.ContainsAny(rest[:1], ".["))
+}
+
+// around is the path of what a path lies in.
+func around(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
 
 // Upstream is the artifacts that the configuration refers to, as far as they are known, by the path of their
 // attribute: "model", "part[0].data".

@@ -61,7 +61,8 @@ type Program struct {
 type Address struct {
 	Type, Name string
 	Key        string
-	Keyed      bool // for_each; distinguishes the key "" from none
+	Keyed      bool   // for_each; distinguishes the key "" from none
+	Child      string // a part of a composite step; "" for what is written in the recipe
 }
 
 // A Step is one step block, or one instance of a block with for_each.
@@ -100,6 +101,7 @@ type Instance struct {
 	Retry   Retry
 
 	ranges   map[string]hcl.Range
+	place    string // of a derived instance: the path that asks for it
 	upstream map[string]Artifact
 	sources  map[string]Address
 }
@@ -128,4 +130,5 @@ type Artifact struct {
 	Digest string
 	Step   string // address of the step that made it, for messages; not part of its identity
 	Output string // name of the output
+	Place  string // set by [Instance.Placed] alone: the path of the attribute that holds it
 }

@@ -282,6 +282,7 @@ func TestAddress(t *testing.T) {
 		`sft.chat[""]`:          {Type: "sft", Name: "chat", Keyed: true},
 		`a.b["x\"y.z[1]"]`:      {Type: "a", Name: "b", Key: `x"y.z[1]`, Keyed: true},
 		`scaling_law.a-b["é€"]`: {Type: "scaling_law", Name: "a-b", Key: "é€", Keyed: true},
+		`a.b["]["]["x"]`:        {Type: "a", Name: "b", Key: "][", Keyed: true, Child: "x"},
 	} {
 		got, err := dsl.ParseAddress(text)
 		if err != nil || got != want || got.String() != text {
@@ -291,7 +292,15 @@ func TestAddress(t *testing.T) {
 	if got, err := dsl.ParseAddress("sft.chat[small]"); err != nil || got.Key != "small" {
 		t.Errorf("without quotes: %+v %v", got, err)
 	}
-	for _, bad := range []string{"", "a", "a.", ".b", "a.b.c", "a.b[", `a.b["x]`, `a.b["x"`, "a b.c", `a.b[x]y`} {
+	// The only key of a part of a composite step is written like that of for_each.
+	part := dsl.Address{Type: "sweep", Name: "size", Child: "1e12/6x192"}
+	if got, err := dsl.ParseAddress("sweep.size[1e12/6x192]"); err != nil || got.String() != part.String() {
+		t.Errorf("a part: %+v %v", got, err)
+	}
+	if got, err := dsl.ParseAddress("sweep.size[a][b]"); err != nil || got.Key != "a" || got.Child != "b" {
+		t.Errorf("two keys: %+v %v", got, err)
+	}
+	for _, bad := range []string{"", "a", "a.", ".b", "a.b.c", "a.b[", `a.b["x]`, `a.b["x"`, "a b.c", `a.b[x]y`, "a.b[x][]", "a.b[x][y][z]", "a.b[x]]"} {
 		if got, err := dsl.ParseAddress(bad); err == nil {
 			t.Errorf("%q is read as %+v", bad, got)
 		}

@@ -30,6 +30,12 @@ fill "c" {
   mib = 4
   depends_on = [count.b]
 }
+sweep "e" {
+  data             = write.a
+  to               = [60, 90]
+  delay            = "2ms"
+  checkpoint_every = 7
+}
 measure "d" {
   model      = count.b
   depends_on = [fill.c]

@@ -48,6 +48,7 @@ type plannedStep struct {
 	Seconds  float64        `json:"seconds,omitempty"`
 	Resumes  bool           `json:"resumes,omitempty"`
 	Key      string         `json:"key,omitempty"`
+	Parent   string         `json:"parent,omitempty"` // of a part of a composite step
 }
 
 func (p *project) printPlan(made *plan.Plan, asJSON, detailed bool) error {
@@ -58,7 +59,11 @@ func (p *project) printPlan(made *plan.Plan, asJSON, detailed bool) error {
 			for _, address := range s.After {
 				after = append(after, address.String())
 			}
-			list = append(list, plannedStep{s.Name(), s.Action, s.Reason, after, s.Estimate, s.Seconds, s.Resumes, s.Key})
+			parent := ""
+			if s.Parent != nil {
+				parent = s.Parent.Name()
+			}
+			list = append(list, plannedStep{s.Name(), s.Action, s.Reason, after, s.Estimate, s.Seconds, s.Resumes, s.Key, parent})
 		}
 		if err := p.app.printJSON(map[string]any{"steps": list}); err != nil {
 			return err

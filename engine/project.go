@@ -173,9 +173,13 @@ func (a *app) completeAddress(_ *cobra.Command, args []string, _ string) ([]stri
 	if err != nil || diags.HasErrors() {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	names := make([]string, len(p.program.Steps))
-	for i, s := range p.program.Steps {
-		names[i] = s.Address.String()
+	made, err := plan.Order(p.program, plan.Options{Types: a.types})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	names := make([]string, len(made.Steps))
+	for i, s := range made.Steps {
+		names[i] = s.Name()
 	}
 	return names, cobra.ShellCompDirectiveDefault
 }

@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"engine": func() {
-			os.Exit(newApp(append(testTypes, catalog.Types...)).run(os.Args[1:]))
+			os.Exit(newApp(slices.Concat(testTypes, compositeTypes, catalog.Types)).run(os.Args[1:]))
 		},
 	})
 }

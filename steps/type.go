@@ -43,6 +43,16 @@ type Type struct {
 	// Run does the work. It is called in its own process, and again with the last checkpoint after any interruption.
 	// It stops soon after ctx ends: saves a checkpoint if it can and returns ctx.Err().
 	Run func(ctx context.Context, rt *Runtime) error
+
+	// Expand makes the type composite: it says which children a step has, in an order in which each comes after those
+	// whose outputs it refers to. It is called while planning, as soon as everything but artifacts is known, and again
+	// while running; the same configuration and facts must give the same children. An error that it returns is shown
+	// before anything runs; one that wraps ErrNotYet puts the expansion off. Optional.
+	Expand func(in *EstimateInput) ([]Child, error)
+
+	// Children are the types of the children that Expand may return. They are no words of the language: their names hold
+	// a dot ("scaling_law.proxy"). They cannot be composite themselves.
+	Children []*Type
 }
 
 // An Output is an artifact or a value that other blocks may refer to as TYPE.NAME.OUTPUT.
@@ -70,6 +80,7 @@ type Artifact struct {
 	Kind   string `json:"kind"`
 	Digest string `json:"digest"`         // SHA-256 of its content, in hexadecimal
 	Path   string `json:"path,omitempty"` // absolute; empty while planning
+	From   string `json:"from,omitempty"` // only in Expand and in what it returns: where the artifact comes from
 }
 
 // IsZero reports whether an optional artifact was left out.
@@ -83,12 +94,13 @@ type Spec struct {
 	Key      string          `json:"key"`
 	Config   json.RawMessage `json:"config"` // the evaluated configuration, every default filled in
 	Seed     uint64          `json:"seed"`
-	Files    []string        `json:"files,omitempty"` // what Type.Files returned
-	Dir      string          `json:"dir"`             // folder of the pipeline: relative paths start here
-	WorkDir  string          `json:"work_dir"`        // folder of this step's work in flight
-	Device   string          `json:"device"`          // "auto", "cpu", "cuda", "cuda:1"
-	Threads  int             `json:"threads"`         // 0: as many as there are
-	Revision string          `json:"revision"`        // of the engine, for records only
+	Files    []string        `json:"files,omitempty"`    // what Type.Files returned
+	Dir      string          `json:"dir"`                // folder of the pipeline: relative paths start here
+	WorkDir  string          `json:"work_dir"`           // folder of this step's work in flight
+	Device   string          `json:"device"`             // "auto", "cpu", "cuda", "cuda:1"
+	Threads  int             `json:"threads"`            // 0: as many as there are
+	Revision string          `json:"revision"`           // of the engine, for records only
+	Children []ChildResult   `json:"children,omitempty"` // of a composite step that runs, in the order of Expand
 }
 
 // Decode fills the configuration struct that dst points to.

@@ -15,6 +15,7 @@ import (
 	"athanor/steps/model"
 	"athanor/steps/pretrain"
 	"athanor/steps/rewardmodel"
+	"athanor/steps/scalinglaw"
 	"athanor/steps/sft"
 	"athanor/steps/tokenizer"
 )
@@ -24,6 +25,7 @@ var Types = []steps.Type{
 	dataset.Type,
 	tokenizer.Type,
 	mixture.Type,
+	scalinglaw.Type,
 	model.Type,
 	pretrain.Type,
 	anneal.Type,

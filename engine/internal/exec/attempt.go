@@ -185,11 +185,7 @@ func (a *attempt) checkFiles() error {
 
 // blame is a diagnostic at an attribute of the step's block, or at its header.
 func (a *attempt) blame(summary, path, text string) hcl.Diagnostics {
-	where := a.step.Program.Range
-	if path != "" {
-		where = a.step.Instance.Range(path)
-	}
-	return hcl.Diagnostics{dsl.Error(where, summary, plan.Sentence(a.step.Name()+": "+text))}
+	return hcl.Diagnostics{dsl.Error(a.step.Where(path), summary, plan.Sentence(a.step.Name()+": "+text))}
 }
 
 // makeRoom drops what the next attempt would drop first, so that others find room now.

@@ -95,6 +95,7 @@ type scheduler struct {
 	blocked map[*plan.Step]bool // it or something that it needs has failed
 	healed  map[*plan.Step]bool // made again because its output was damaged
 	active  int
+	more    bool // steps have become pending
 	ended   chan outcome
 	warned  bool // that the journal cannot be written
 }
@@ -114,6 +115,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		blocked: map[*plan.Step]bool{},
 		healed:  map[*plan.Step]bool{},
 		ended:   make(chan outcome),
+	}
+	for _, step := range s.pending {
+		s.state[step] = journal.Pending
 	}
 	for {
 		if err := s.start(ctx); err != nil {
@@ -145,29 +149,33 @@ func (s *scheduler) stopping(ctx context.Context) bool {
 	return ctx.Err() != nil || !s.o.KeepGoing && (s.result.Failed || s.result.Gate)
 }
 
-// start goes through the pending steps and starts, or settles, those whose needs are met.
+// start goes through the pending steps and starts, or settles, those whose needs are met. Some may come back, or bring
+// others with them.
 func (s *scheduler) start(ctx context.Context) error {
-	var left []*plan.Step
-	for i, step := range s.pending {
-		if s.stopping(ctx) || s.active >= s.o.Parallel {
-			left = append(left, s.pending[i:]...)
-			break
+	for again := true; again; {
+		queue := s.pending
+		s.pending, s.more = nil, false
+		for i, step := range queue {
+			if s.stopping(ctx) || s.active >= s.o.Parallel {
+				s.pending = append(s.pending, queue[i:]...)
+				break
+			}
+			ready, blocked := s.needs(step)
+			if blocked {
+				s.blocked[step] = true
+				s.end(step, journal.StepRecord{State: journal.Skipped})
+				continue
+			}
+			if !ready {
+				s.pending = append(s.pending, step)
+				continue
+			}
+			if err := s.begin(ctx, step); err != nil {
+				return err
+			}
 		}
-		ready, blocked := s.needs(step)
-		if blocked {
-			s.blocked[step] = true
-			s.end(step, journal.StepRecord{State: journal.Skipped})
-			continue
-		}
-		if !ready {
-			left = append(left, step)
-			continue
-		}
-		if err := s.begin(ctx, step); err != nil {
-			return err
-		}
+		again = s.more && !s.stopping(ctx) && s.active < s.o.Parallel
 	}
-	s.pending = left
 	return nil
 }
 
@@ -190,7 +198,7 @@ func (s *scheduler) needs(step *plan.Step) (ready, blocked bool) {
 func (s *scheduler) begin(ctx context.Context, step *plan.Step) error {
 	// What is cached stays so. All else is decided with what is known now: steps have run since the plan was made, and
 	// hours may have passed.
-	if step.Action == plan.Deferred || step.Action == plan.Run {
+	if step.Action != plan.Cached && step.Action != plan.Skipped {
 		diags, err := s.o.Plan.Predictor.Resolve(step)
 		if err != nil {
 			return err
@@ -199,6 +207,7 @@ func (s *scheduler) begin(ctx context.Context, step *plan.Step) error {
 			s.fail(step, diags, time.Time{})
 			return nil
 		}
+		s.adopt(step)
 	}
 	switch step.Action {
 	case plan.Cached:
@@ -208,6 +217,10 @@ func (s *scheduler) begin(ctx context.Context, step *plan.Step) error {
 		s.end(step, journal.StepRecord{State: journal.Skipped})
 		return nil
 	case plan.Deferred:
+		if ready, _ := s.needs(step); !ready { // its children have just become known
+			s.pending, s.more = append(s.pending, step), true
+			return nil
+		}
 		return fmt.Errorf("%s still waits for %v although all that it needs has ended", step.Name(), step.After)
 	}
 	spec, err := s.o.Plan.Predictor.Spec(step, s.o.State.Store.Path)
@@ -226,4 +239,18 @@ func (s *scheduler) begin(ctx context.Context, step *plan.Step) error {
 	a := &attempt{o: &s.o, step: step, spec: spec, started: time.Now()}
 	go func() { s.ended <- a.run(ctx) }()
 	return nil
+}
+
+// adopt makes those children of a composite step pending that have just come into the plan. They come to light when the
+// step, or one of them, is decided.
+func (s *scheduler) adopt(step *plan.Step) {
+	if step.Parent != nil {
+		step = step.Parent
+	}
+	for _, child := range step.Children {
+		if s.state[child] == "" && s.o.Plan.Step(child.Name()) == child {
+			s.state[child] = journal.Pending
+			s.pending, s.more = append(s.pending, child), true
+		}
+	}
 }

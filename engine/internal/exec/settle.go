@@ -134,6 +134,7 @@ func (s *scheduler) heal(step *plan.Step, err error) bool {
 		healing = true
 	}
 	if healing {
+		s.more = true
 		step.Action = plan.Deferred
 		s.state[step] = journal.Pending
 		s.pending = append(s.pending, step)

@@ -76,10 +76,16 @@ func report(events io.Writer, err error) error {
 	return err
 }
 
+// find finds a step type, or one of a composite type's children.
 func find(types []steps.Type, name string) *steps.Type {
 	for i := range types {
 		if types[i].Name == name {
 			return &types[i]
+		}
+		for _, child := range types[i].Children {
+			if child.Name == name {
+				return child
+			}
 		}
 	}
 	return nil

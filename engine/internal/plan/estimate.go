@@ -23,13 +23,11 @@ func (p *Plan) estimate() (hcl.Diagnostics, error) {
 		if s.Action == Skipped || s.Type.Estimate == nil {
 			continue
 		}
-		in, err := p.estimateInput(s)
+		e, ok, err := p.Predictor.estimate(s, func(up *Step) (steps.Estimate, error) { return up.Estimate, nil })
 		if err != nil {
 			return nil, err
 		}
-		// A step type that cannot tell yet says so with an error: an estimate is a help and not a check.
-		e, err := s.Type.Estimate(in)
-		if err != nil {
+		if !ok {
 			continue
 		}
 		s.Estimate = e
@@ -45,12 +43,45 @@ func (p *Plan) estimate() (hcl.Diagnostics, error) {
 	return nil, nil
 }
 
-func (p *Plan) estimateInput(s *Step) (*steps.EstimateInput, error) {
-	config, err := withArtifacts(s.Instance.Config)
+// estimate asks a step type what its step will need, given the estimates of the steps above it. It reports false if the
+// type cannot tell yet: an estimate is a help and not a check.
+func (p *Predictor) estimate(s *Step, above func(*Step) (steps.Estimate, error)) (steps.Estimate, bool, error) {
+	config, err := s.Instance.Placed()
 	if err != nil {
-		return nil, fmt.Errorf("estimating: %w", err)
+		return steps.Estimate{}, false, fmt.Errorf("estimating: %w", err)
 	}
-	spec, err := p.Predictor.spec(s, config, dsl.MarshalOptions{AllowUnknown: true, Artifact: planned})
+	in, err := p.describe(s, config, planned, above)
+	if err != nil {
+		return steps.Estimate{}, false, err
+	}
+	e, err := s.Type.Estimate(in)
+	return e, err == nil, nil
+}
+
+// estimateInput describes a step when nothing has been estimated yet: it estimates what lies above.
+func (p *Predictor) estimateInput(s *Step, config cty.Value, artifact func(dsl.Artifact) any) (*steps.EstimateInput, error) {
+	done := map[*Step]steps.Estimate{}
+	var above func(*Step) (steps.Estimate, error)
+	above = func(up *Step) (steps.Estimate, error) {
+		if e, ok := done[up]; ok || up.Type.Estimate == nil || up.Action == Skipped {
+			return e, nil
+		}
+		if up.Instance == nil {
+			instance, diags := up.Program.Eval(p.known)
+			if diags.HasErrors() {
+				return steps.Estimate{}, nil // reported where it belongs
+			}
+			up.Instance = instance
+		}
+		e, _, err := p.estimate(up, above)
+		done[up] = e
+		return e, err
+	}
+	return p.describe(s, config, artifact, above)
+}
+
+func (p *Predictor) describe(s *Step, config cty.Value, artifact func(dsl.Artifact) any, above func(*Step) (steps.Estimate, error)) (*steps.EstimateInput, error) {
+	spec, err := p.spec(s, config, dsl.MarshalOptions{AllowUnknown: true, Artifact: artifact})
 	if err != nil {
 		return nil, fmt.Errorf("estimating: %w", err)
 	}
@@ -59,8 +90,10 @@ func (p *Plan) estimateInput(s *Step) (*steps.EstimateInput, error) {
 	}
 	in := &steps.EstimateInput{Spec: spec, Upstream: map[string]steps.Estimate{}}
 	for path, address := range s.Instance.Sources() {
-		if up := p.byName[address.String()]; up != nil {
-			in.Upstream[path] = up.Estimate
+		if up := p.plan.byName[address.String()]; up != nil {
+			if in.Upstream[path], err = above(up); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return in, nil

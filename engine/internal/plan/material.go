@@ -14,6 +14,15 @@ type Material struct {
 	Config  json.RawMessage `json:"config"` // canonical: sorted names, artifacts as {"kind","digest"}, no paths, no free attributes
 	Seed    uint64          `json:"seed"`
 	Files   []File          `json:"files,omitempty"`
+
+	Children []Child `json:"children,omitempty"` // of a composite step: what they made
+}
+
+// A Child is what a child of a composite step made, by content.
+type Child struct {
+	Name      string           `json:"name"`
+	Artifacts map[string]input `json:"artifacts,omitempty"` // by output
+	Values    json.RawMessage  `json:"values,omitempty"`
 }
 
 // A File is a file outside the recipe that a step reads. Its path is for messages and is not part of the key.
@@ -29,12 +38,13 @@ func (m *Material) Key() (string, error) {
 		files[i] = f.Digest
 	}
 	text, err := json.Marshal(struct {
-		Config  json.RawMessage `json:"config"`
-		Files   []string        `json:"files"`
-		Seed    uint64          `json:"seed"`
-		Type    string          `json:"type"`
-		Version int             `json:"version"`
-	}{m.Config, files, m.Seed, m.Type, m.Version})
+		Children []Child         `json:"children,omitempty"`
+		Config   json.RawMessage `json:"config"`
+		Files    []string        `json:"files"`
+		Seed     uint64          `json:"seed"`
+		Type     string          `json:"type"`
+		Version  int             `json:"version"`
+	}{m.Children, m.Config, files, m.Seed, m.Type, m.Version})
 	if err != nil {
 		return "", err
 	}

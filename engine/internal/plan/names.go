@@ -17,12 +17,12 @@ import (
 func (p *Predictor) namedBy(s *Step, config cty.Value, file string) hcl.Range {
 	fields, err := dsl.Fields(s.Type.Config)
 	if err != nil {
-		return s.Program.Range
+		return s.Where("")
 	}
 	if path := pathNaming(fields, config, "", func(pattern string) bool { return names(p.program.Dir, pattern, file) }); path != "" {
 		return s.Instance.Range(path)
 	}
-	return s.Program.Range
+	return s.Where("")
 }
 
 // pathNaming walks the attributes that hold file names and returns the path of the first with one that fits.

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/agext/levenshtein"
@@ -89,32 +90,48 @@ func (p *Plan) Find(name string) ([]*Step, error) {
 // selectTargets keeps the targets and all that they depend on, and marks what is forced.
 func (p *Plan) selectTargets() (hcl.Diagnostics, error) {
 	for _, name := range p.options.Force {
+		if child, parent := p.childOf(name); parent != nil {
+			p.Predictor.force[child] = forced
+			p.wanted[child] = parent
+			continue
+		}
 		found, err := p.Find(name)
 		if err != nil {
 			return nil, fmt.Errorf("--force: %w", err)
 		}
 		for _, s := range found {
-			p.Predictor.force[s.Name()] = "forced"
+			p.Predictor.force[s.Name()] = forced
 		}
 	}
 	if len(p.options.Targets) == 0 {
 		return nil, nil
 	}
-	keep := map[*Step]bool{}
 	var stack []*Step
 	for _, name := range p.options.Targets {
+		if child, parent := p.childOf(name); parent != nil { // narrow drops the parent again
+			p.wanted[child] = parent
+			stack = append(stack, parent)
+			continue
+		}
 		found, err := p.Find(name)
 		if err != nil {
 			return nil, fmt.Errorf("--target: %w", err)
 		}
 		stack = append(stack, found...)
 	}
-	for len(stack) > 0 {
-		s := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
+	p.keep(stack)
+	return nil, nil
+}
+
+// keep drops all steps but some and what they depend on.
+func (p *Plan) keep(some []*Step) {
+	keep := map[*Step]bool{}
+	for len(some) > 0 {
+		s := some[len(some)-1]
+		some = some[:len(some)-1]
 		if !keep[s] {
 			keep[s] = true
-			stack = append(stack, s.Needs...)
+			some = append(some, s.Needs...)
 		}
 	}
 	var kept []*Step
@@ -126,6 +143,66 @@ func (p *Plan) selectTargets() (hcl.Diagnostics, error) {
 		}
 	}
 	p.Steps = kept
+}
+
+// childOf reads an address that can only be that of a child of a composite step, whose children may not be known yet.
+func (p *Plan) childOf(name string) (child string, parent *Step) {
+	a, err := dsl.ParseAddress(name)
+	if err != nil || p.byName[a.String()] != nil {
+		return "", nil
+	}
+	up := dsl.Address{Type: a.Type, Name: a.Name}
+	if a.Child != "" {
+		up.Key, up.Keyed = a.Key, true
+	}
+	if s := p.byName[up.String()]; a.Keyed && s != nil && s.Type.Expand != nil {
+		return a.String(), s
+	}
+	return "", nil
+}
+
+// narrow keeps only those children that are targets, if some are, and makes sure that all children exist that the
+// command line names.
+func (p *Plan) narrow() (hcl.Diagnostics, error) {
+	for name, parent := range p.wanted {
+		switch {
+		case p.byName[name] != nil, p.byName[parent.Name()] == nil: // it is there, or no target needs it
+		case !parent.Expanded:
+			return nil, &ArgumentError{fmt.Sprintf("whether there is a step %s is not known before what %s depends on has run.", name, parent.Name())}
+		default:
+			return nil, &ArgumentError{p.unknown(name)}
+		}
+	}
+	var targets []*Step
+	children := false
+	for _, name := range p.options.Targets {
+		found, err := p.Find(name)
+		if err != nil {
+			return nil, fmt.Errorf("--target: %w", err)
+		}
+		targets = append(targets, found...)
+		children = children || found[0].Parent != nil
+	}
+	if children {
+		p.keep(targets)
+	}
+	return nil, nil
+}
+
+// expandAll expands the composite steps as far as that needs no state.
+func (p *Plan) expandAll() (hcl.Diagnostics, error) {
+	for _, s := range slices.Clone(p.Steps) {
+		if s.Type.Expand == nil {
+			continue
+		}
+		instance, diags := s.Program.Eval(p.Predictor.known)
+		if s.Instance = instance; diags.HasErrors() || instance.When.IsKnown() && instance.When.False() {
+			continue
+		}
+		if _, err := p.Predictor.expand(s); err != nil { // what is wrong with the recipe does not keep it from being drawn
+			return nil, err
+		}
+	}
 	return nil, nil
 }
 
@@ -174,7 +251,6 @@ func (p *Plan) order() (hcl.Diagnostics, error) {
 	ordered := make([]*Step, 0, len(p.Steps))
 	for len(ready) > 0 {
 		s := p.Steps[heap.Pop(&ready).(int)]
-		s.order = len(ordered)
 		ordered = append(ordered, s)
 		for _, i := range after[s.Name()] {
 			name := p.Steps[i].Name()

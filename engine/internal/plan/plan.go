@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -26,7 +27,12 @@ type Step struct {
 	Address dsl.Address
 	Program *dsl.Step
 	Type    *steps.Type
-	Needs   []*Step // what it refers to, in the plan's order
+	Needs   []*Step // what it refers to, in the plan's order; and its children
+
+	Parent   *Step   // of a child of a composite step
+	Children []*Step // of a composite step, once it is expanded
+	Expanded bool
+	part     steps.Child // what its parent's type says of a child
 
 	Instance *dsl.Instance // nil until resolved
 	Action   Action
@@ -43,8 +49,6 @@ type Step struct {
 	Require  hcl.Diagnostics // conditions that do not hold although the step is cached
 	Estimate steps.Estimate
 	Seconds  float64 // expected, from earlier runs of the type; 0 if there were none
-
-	order int // place in the plan
 }
 
 // Name is the step's address as it is written.
@@ -58,6 +62,7 @@ type Plan struct {
 
 	options Options
 	byName  map[string]*Step
+	wanted  map[string]*Step // children that the command line names, and whose they are
 }
 
 // Options narrow a plan.
@@ -78,7 +83,8 @@ type State struct {
 func Make(program *dsl.Program, state State, o Options) (*Plan, hcl.Diagnostics, error) {
 	p := newPlan(program, state, o)
 	diags, err := p.passes([]pass{
-		{"match", p.match}, {"select", p.selectTargets}, {"order", p.order}, {"resolve", p.resolve}, {"estimate", p.estimate},
+		{"match", p.match}, {"select", p.selectTargets}, {"order", p.order}, {"resolve", p.resolve}, {"narrow", p.narrow},
+		{"estimate", p.estimate},
 	})
 	if err != nil || diags.HasErrors() {
 		return nil, diags, err
@@ -86,15 +92,18 @@ func Make(program *dsl.Program, state State, o Options) (*Plan, hcl.Diagnostics,
 	return p, diags, nil
 }
 
-// Order returns a plan of which only the steps, their order and their dependencies are known. It needs no state.
+// Order returns a plan of which only the steps, their order and their dependencies are known. It needs no state, so a
+// composite step whose children depend on what has been made has none.
 func Order(program *dsl.Program, o Options) (*Plan, error) {
 	p := newPlan(program, State{}, o)
-	_, err := p.passes([]pass{{"match", p.match}, {"select", p.selectTargets}, {"order", p.order}})
+	_, err := p.passes([]pass{{"match", p.match}, {"select", p.selectTargets}, {"order", p.order}, {"expand", p.expandAll}, {"narrow", p.narrow}})
 	return p, err
 }
 
 func newPlan(program *dsl.Program, state State, o Options) *Plan {
-	return &Plan{Program: program, Predictor: newPredictor(program, state), options: o, byName: map[string]*Step{}}
+	p := &Plan{Program: program, options: o, byName: map[string]*Step{}, wanted: map[string]*Step{}}
+	p.Predictor = newPredictor(p, state)
+	return p
 }
 
 // A pass is one stage of planning. Diagnostics are the pipeline's fault, the error is not.
@@ -144,10 +153,10 @@ func (p *Plan) Require() hcl.Diagnostics {
 	return diags
 }
 
-// resolve decides every step in order, with the outputs known so far.
+// resolve decides every step in order, with the outputs known so far. Children come into the plan on the way.
 func (p *Plan) resolve() (hcl.Diagnostics, error) {
 	var diags hcl.Diagnostics
-	for _, s := range p.Steps {
+	for _, s := range slices.Clone(p.Steps) {
 		more, err := p.Predictor.Resolve(s)
 		if err != nil {
 			return diags, err

@@ -191,6 +191,11 @@ text "c" {
 	}
 }
 
+func withChildren(m *Material, children ...Child) *Material {
+	m.Children = children
+	return m
+}
+
 func TestWhy(t *testing.T) {
 	long := strings.Repeat("x", 60)
 	material := func(config string, files ...File) *Material {
@@ -221,6 +226,12 @@ func TestWhy(t *testing.T) {
 		{"files", material(`{}`, File{"a", "1"}, File{"b", "1"}), material(`{}`, File{"b", "1"}, File{"c", "3"}), "files changed: a removed, c added"},
 		{"the order of files", material(`{}`, File{"a", "1"}, File{"b", "2"}), material(`{}`, File{"b", "2"}, File{"a", "1"}),
 			"files changed: read in another order"},
+		{"a child", withChildren(material(`{}`), Child{Name: "a"}), withChildren(material(`{}`), Child{Name: "a"}, Child{Name: "b"}), "children changed: b added"},
+		{"what children made", withChildren(material(`{}`), Child{Name: "a", Values: json.RawMessage(`{"x":1}`)}, Child{Name: "b"}),
+			withChildren(material(`{}`), Child{Name: "a", Values: json.RawMessage(`{"x":2}`)}, Child{Name: "c", Artifacts: map[string]input{"m": {"model", "1"}}}),
+			"children changed: a, c added, b removed"},
+		{"the order of children", withChildren(material(`{}`), Child{Name: "a"}, Child{Name: "b"}), withChildren(material(`{}`), Child{Name: "b"}, Child{Name: "a"}),
+			"children changed: in another order"},
 		{"both", material(`{"a":1}`, File{"a", "1"}), material(`{"a":2}`, File{"a", "2"}), "config changed: a 1 → 2; files changed: a"},
 	} {
 		if got := why(c.old, c.now, sources); got != c.want {

@@ -40,6 +40,9 @@ func why(old, now *Material, sources map[string]dsl.Address) string {
 	if files := diffFiles(old.Files, now.Files); len(files) > 0 {
 		parts = append(parts, "files changed: "+few(files))
 	}
+	if children := diffChildren(old.Children, now.Children); len(children) > 0 {
+		parts = append(parts, "children changed: "+few(children))
+	}
 	if len(parts) == 0 {
 		return "an earlier result is gone"
 	}
@@ -190,6 +193,42 @@ func diffFiles(old, now []File) []string {
 		return []string{"read in another order"}
 	}
 	return out
+}
+
+// diffChildren names the children that were added or removed or that made something else.
+func diffChildren(old, now []Child) []string {
+	was := map[string]Child{}
+	for _, c := range old {
+		was[c.Name] = c
+	}
+	var out []string
+	for _, c := range now {
+		before, ok := was[c.Name]
+		switch {
+		case !ok:
+			out = append(out, c.Name+" added")
+		case !reflect.DeepEqual(before.Artifacts, c.Artifacts) || !reflect.DeepEqual(decode(before.Values), decode(c.Values)):
+			out = append(out, c.Name)
+		}
+		delete(was, c.Name)
+	}
+	for _, c := range old {
+		if _, gone := was[c.Name]; gone {
+			out = append(out, c.Name+" removed")
+		}
+	}
+	if len(out) == 0 && !reflect.DeepEqual(childNames(old), childNames(now)) {
+		return []string{"in another order"}
+	}
+	return out
+}
+
+func childNames(children []Child) []string {
+	var list []string
+	for _, c := range children {
+		list = append(list, c.Name)
+	}
+	return list
 }
 
 func sameContent(old, now []File) bool {

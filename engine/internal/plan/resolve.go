@@ -21,6 +21,7 @@ import (
 // A Predictor decides what becomes of a step, given the outputs known so far. The plan asks it once per step, the run
 // again whenever a step is about to start. It is for one goroutine.
 type Predictor struct {
+	plan    *Plan
 	program *dsl.Program
 	state   State
 	known   dsl.Known
@@ -28,9 +29,12 @@ type Predictor struct {
 	fields  map[string][]dsl.Field
 }
 
-func newPredictor(program *dsl.Program, state State) *Predictor {
+// forced is why a step runs that the user has named with --force.
+const forced = "forced"
+
+func newPredictor(plan *Plan, state State) *Predictor {
 	return &Predictor{
-		program: program, state: state,
+		plan: plan, program: plan.Program, state: state,
 		known: dsl.Known{}, force: map[string]string{}, fields: map[string][]dsl.Field{},
 	}
 }
@@ -38,9 +42,13 @@ func newPredictor(program *dsl.Program, state State) *Predictor {
 // Known returns the outputs known so far. It is the predictor's own: do not change it.
 func (p *Predictor) Known() dsl.Known { return p.known }
 
-// Resolve decides a step and sets its fields. Diagnostics are the pipeline's fault, the error is not.
+// Resolve decides a step and sets its fields; those of its children too, if it is composite. Diagnostics are the
+// pipeline's fault, the error is not.
 func (p *Predictor) Resolve(s *Step) (hcl.Diagnostics, error) {
-	s.Key, s.Material, s.Made, s.Require, s.Resumes = "", nil, nil, nil, false
+	if s.Parent != nil {
+		return p.resolveChild(s)
+	}
+	s.reset()
 	s.After = p.running(s)
 	instance, diags := s.Program.Eval(p.known)
 	if diags.HasErrors() {
@@ -52,14 +60,34 @@ func (p *Predictor) Resolve(s *Step) (hcl.Diagnostics, error) {
 		p.known[s.Name()] = cty.NullVal(cty.DynamicPseudoType)
 		return diags, nil
 	}
+	if s.Type.Expand != nil {
+		more, err := p.expand(s)
+		if err == nil && !more.HasErrors() {
+			more, err = p.resolveChildren(s)
+		}
+		diags = append(diags, more...)
+		if diags.HasErrors() || err != nil {
+			return diags, err
+		}
+	}
+	more, err := p.conclude(s)
+	return append(diags, more...), err
+}
+
+// reset forgets what was decided.
+func (s *Step) reset() {
+	s.Key, s.Material, s.Made, s.Require, s.Resumes = "", nil, nil, nil, false
+}
+
+// conclude decides a step whose block has been evaluated.
+func (p *Predictor) conclude(s *Step) (hcl.Diagnostics, error) {
+	instance := s.Instance
 	if len(instance.Waits) > 0 || !instance.When.IsKnown() || !instance.Config.IsWhollyKnown() {
 		s.Action, s.After = Deferred, instance.Waits
-		s.Reason = "depends on " + join(instance.Waits)
-		more, err := p.checkEarly(s)
-		return append(diags, more...), err
+		s.Reason = "depends on " + s.waits()
+		return p.checkEarly(s)
 	}
-	more, err := p.makeMaterial(s, instance.Config)
-	diags = append(diags, more...)
+	diags, err := p.makeMaterial(s, instance.Config)
 	if diags.HasErrors() || err != nil {
 		return diags, err
 	}
@@ -114,7 +142,9 @@ func (p *Predictor) Adopt(s *Step, made *store.Action) error {
 	s.Made = made
 	p.known[s.Name()] = value
 	delete(p.force, s.Name())
-	s.Require = s.Program.CheckRequire(p.known)
+	if s.Parent == nil { // require is about the outputs of the block
+		s.Require = s.Program.CheckRequire(p.known)
+	}
 	return nil
 }
 
@@ -160,7 +190,7 @@ func (p *Predictor) makeMaterial(s *Step, config cty.Value) (hcl.Diagnostics, er
 		return diags, err
 	}
 	s.Files = files
-	s.Material = &Material{Type: s.Type.Name, Version: s.Type.Version, Config: key, Seed: p.seed(s)}
+	s.Material = &Material{Type: s.Type.Name, Version: s.Type.Version, Config: key, Seed: p.seed(s), Children: results(s)}
 	if len(files) == 0 {
 		return diags, nil
 	}
@@ -191,22 +221,12 @@ func (p *Predictor) relative(path string) string {
 // checkEarly lets the step type look at a configuration in which nothing but artifacts is missing, so that a mistake
 // below hours of work is found before them.
 func (p *Predictor) checkEarly(s *Step) (hcl.Diagnostics, error) {
-	config, err := withArtifacts(s.Instance.Config)
+	config, err := s.Instance.Placed()
 	if err != nil || !config.IsWhollyKnown() {
 		return nil, err
 	}
 	_, diags, err := p.check(s, config)
 	return diags, err
-}
-
-// withArtifacts puts artifacts without a digest where artifacts do not exist yet.
-func withArtifacts(config cty.Value) (cty.Value, error) {
-	return cty.Transform(config, func(_ cty.Path, v cty.Value) (cty.Value, error) {
-		if !v.IsKnown() && v.Type().IsCapsuleType() {
-			return dsl.ArtifactVal(dsl.Artifact{Kind: v.Type().FriendlyName()}), nil
-		}
-		return v, nil
-	})
 }
 
 // check calls the type's Files and Check, and returns the files' absolute paths.
@@ -264,6 +284,9 @@ func (p *Predictor) Spec(s *Step, path func(digest string) (string, error)) (*st
 	if err == nil {
 		err = failed
 	}
+	if err == nil {
+		spec.Children, err = handed(s, path)
+	}
 	return spec, err
 }
 
@@ -276,13 +299,9 @@ func (p *Predictor) seed(s *Step) uint64 {
 }
 
 func (p *Predictor) marshal(s *Step, config cty.Value, o dsl.MarshalOptions) (json.RawMessage, error) {
-	fields, ok := p.fields[s.Type.Name]
-	if !ok {
-		var err error
-		if fields, err = dsl.Fields(s.Type.Config); err != nil {
-			return nil, fmt.Errorf("step type %s: %w", s.Type.Name, err)
-		}
-		p.fields[s.Type.Name] = fields
+	fields, err := p.fieldsOf(s.Type)
+	if err != nil {
+		return nil, err
 	}
 	raw, err := dsl.MarshalConfig(config, fields, o)
 	if err != nil {
@@ -291,13 +310,34 @@ func (p *Predictor) marshal(s *Step, config cty.Value, o dsl.MarshalOptions) (js
 	return raw, nil
 }
 
+func (p *Predictor) fieldsOf(t *steps.Type) ([]dsl.Field, error) {
+	fields, ok := p.fields[t.Name]
+	if !ok {
+		var err error
+		if fields, err = dsl.Fields(t.Config); err != nil {
+			return nil, fmt.Errorf("step type %s: %w", t.Name, err)
+		}
+		p.fields[t.Name] = fields
+	}
+	return fields, nil
+}
+
+// Where is the place in the recipe of an attribute of the step: for "", or for what the block does not have, that of
+// the block, or of what in it asks for a child.
+func (s *Step) Where(path string) hcl.Range {
+	if s.Instance == nil {
+		return s.Program.Range
+	}
+	return s.Instance.Range(path)
+}
+
 // Blame turns a step type's error into a diagnostic at the attribute that it blames, or at the block's header.
 func Blame(s *Step, summary string, err error) hcl.Diagnostics {
-	where := s.Program.Range
-	if attr := (*steps.AttributeError)(nil); errors.As(err, &attr) && s.Instance != nil {
-		where, err = s.Instance.Range(attr.Path), attr.Err
+	path := ""
+	if attr := (*steps.AttributeError)(nil); errors.As(err, &attr) {
+		path, err = attr.Path, attr.Err
 	}
-	return hcl.Diagnostics{dsl.Error(where, summary, Sentence(s.Name()+": "+err.Error()))}
+	return hcl.Diagnostics{dsl.Error(s.Where(path), summary, Sentence(s.Name()+": "+err.Error()))}
 }
 
 // Sentence ends a message with a full stop, as diagnostics do.
@@ -309,10 +349,21 @@ func Sentence(text string) string {
 	return text + "."
 }
 
-func join(list []dsl.Address) string {
-	names := make([]string, len(list))
-	for i, a := range list {
-		names[i] = a.String()
+// waits names the steps that a deferred one waits for, its own children by their number if they are many.
+func (s *Step) waits() string {
+	var others, children []string
+	for _, a := range s.Instance.Waits {
+		if a.Child != "" && s.Parent == nil {
+			children = append(children, a.String())
+		} else {
+			others = append(others, a.String())
+		}
 	}
-	return few(names)
+	switch n, all := len(children), len(s.Children); {
+	case n > 2 && n == all:
+		children = []string{fmt.Sprintf("its %d children", n)}
+	case n > 2:
+		children = []string{fmt.Sprintf("%d of its %d children", n, all)}
+	}
+	return few(append(others, children...))
 }

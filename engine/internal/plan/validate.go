@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/hashicorp/hcl/v2"
 
 	"athanor/dsl"
@@ -30,6 +32,30 @@ func Validate(program *dsl.Program, types []steps.Type) (hcl.Diagnostics, error)
 			return diags, err
 		}
 		diags = append(diags, more...)
+	}
+	more, err := p.validateChildren()
+	return append(diags, more...), err
+}
+
+// validateChildren expands the composite steps that can be, and checks the children.
+func (p *Plan) validateChildren() (hcl.Diagnostics, error) {
+	var diags hcl.Diagnostics
+	for _, s := range slices.Clone(p.Steps) {
+		if s.Type.Expand == nil || s.Instance == nil || s.Instance.When.IsKnown() && s.Instance.When.False() {
+			continue
+		}
+		more, err := p.Predictor.expand(s)
+		diags = append(diags, more...)
+		if err != nil {
+			return diags, err
+		}
+		for _, c := range s.Children {
+			more, err := p.Predictor.checkEarly(c)
+			diags = append(diags, more...)
+			if err != nil {
+				return diags, err
+			}
+		}
 	}
 	return diags, nil
 }

@@ -17,6 +17,7 @@ type Chart struct {
 	Title          string
 	XLabel, YLabel string
 	LogX, LogY     bool // logarithmic axes; points that are not positive are left out
+	NamesInside    bool // the names of the series stand in the middle, where curves that open upwards leave room
 	Series         []Series
 }
 
@@ -25,6 +26,8 @@ type Series struct {
 	Name   string
 	X, Y   []float64 // of equal length; points that are not finite are left out
 	Points bool      // marks at the points, for few of them
+	NoLine bool      // marks alone
+	Colour int       // from 1: that of the first, second … series without one; 0: a new one
 }
 
 // The picture's measures, in pixels.
@@ -67,16 +70,29 @@ func (c *Chart) SVG() []byte {
 	fmt.Fprintf(&b, `<path d="M%d %dV%dH%d" fill="none" stroke="black"/>`+"\n", left, top, height-bottom, width-right)
 	text(&b, (left+width-right)/2, height-16, "middle", c.XLabel, "")
 	text(&b, 18, (top+height-bottom)/2, "middle", c.YLabel, fmt.Sprintf(` transform="rotate(-90 18 %d)"`, (top+height-bottom)/2))
-	for i, s := range c.Series {
-		c.line(&b, s, x, y, i)
+	rows, colour := 0, 0
+	for _, s := range c.Series {
+		paint := s.Colour - 1
+		if s.Colour == 0 {
+			paint = colour
+			colour++
+		}
+		c.line(&b, s, x, y, colours[paint%len(colours)])
+		if s.Name != "" {
+			at, anchor := width-right-6, "end"
+			if c.NamesInside {
+				at, anchor = (left+width-right)/2, "middle"
+			}
+			text(&b, at, float64(top+16+16*rows), anchor, s.Name, fmt.Sprintf(` fill="%s"`, colours[paint%len(colours)]))
+			rows++
+		}
 	}
 	b.WriteString("</svg>\n")
 	return []byte(b.String())
 }
 
-// line draws one series and its name.
-func (c *Chart) line(b *strings.Builder, s Series, x, y *axis, index int) {
-	colour := colours[index%len(colours)]
+// line draws one series.
+func (c *Chart) line(b *strings.Builder, s Series, x, y *axis, colour string) {
 	var path, marks strings.Builder
 	every := (len(s.X) + mostPoints - 1) / mostPoints
 	for i := range s.X {
@@ -90,13 +106,14 @@ func (c *Chart) line(b *strings.Builder, s Series, x, y *axis, index int) {
 		}
 		px, py := number(x.place(s.X[i])), number(y.place(s.Y[i]))
 		fmt.Fprintf(&path, "%s%s %s", command, px, py)
-		if s.Points {
+		if s.Points || s.NoLine {
 			fmt.Fprintf(&marks, `<circle cx="%s" cy="%s" r="3" fill="%s"/>`+"\n", px, py, colour)
 		}
 	}
-	fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.5"/>`+"\n", path.String(), colour)
+	if !s.NoLine {
+		fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.5"/>`+"\n", path.String(), colour)
+	}
 	b.WriteString(marks.String())
-	text(b, width-right-6, float64(top+16+16*index), "end", s.Name, fmt.Sprintf(` fill="%s"`, colour))
 }
 
 func text[X, Y int | float64](b *strings.Builder, x X, y Y, anchor, s, attributes string) {

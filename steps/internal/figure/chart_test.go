@@ -46,6 +46,24 @@ func TestChartIsWellFormed(t *testing.T) {
 	}
 }
 
+// TestSeriesTogether: marks without a line, in the colour of another series, which alone is named.
+func TestSeriesTogether(t *testing.T) {
+	c := Chart{NamesInside: true, Series: []Series{
+		{Name: "points", X: []float64{1, 2, 3}, Y: []float64{2, 1, 2}, NoLine: true},
+		{Colour: 1, X: []float64{1, 2, 3}, Y: []float64{2, 1, 2}},
+		{Name: "other", X: []float64{1, 2}, Y: []float64{1, 2}},
+	}}
+	svg := string(c.SVG())
+	lines := strings.Count(svg, `fill="none" stroke="`+colours[0]) + 10*strings.Count(svg, `fill="none" stroke="`+colours[1])
+	marks := strings.Count(svg, `r="3" fill="`+colours[0])
+	if lines != 11 || marks != 3 || strings.Count(svg, colours[2]) > 0 {
+		t.Errorf("lines %d, marks %d in\n%s", lines, marks, svg)
+	}
+	if !strings.Contains(svg, `y="56" text-anchor="middle" fill="`+colours[0]) || !strings.Contains(svg, `y="72" text-anchor="middle" fill="`+colours[1]) {
+		t.Errorf("the names do not stand one below the other in the middle:\n%s", svg)
+	}
+}
+
 func TestChartWithNothing(t *testing.T) {
 	elements(t, (&Chart{}).SVG())
 	elements(t, (&Chart{Series: []Series{{X: []float64{3}, Y: []float64{2}}}}).SVG())

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"athanor/steps"
+	"athanor/steps/internal/llm"
 	"athanor/steps/internal/train"
 )
 
@@ -20,6 +21,12 @@ func Known(s *steps.Spec, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// Memory is the most bytes of device memory that training a model takes.
+func (r *Run) Memory(m llm.Config) (int64, error) {
+	batches, _, err := r.plan()
+	return m.TrainingMemory(r.micro(batches)), err
 }
 
 // Estimate says what training will cost, given the model's estimate. A context of 0 stands for the model's own.
