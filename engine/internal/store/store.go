@@ -7,7 +7,7 @@
 //	actions/<key>.json   what a key produced: the outputs' digests and values
 //	work/<key>/          a step in flight: its checkpoints, its log
 //	locks/               one file per key, locked while somebody works on it
-//	files.json           digests of files outside the store, trusted while size, time and inode stay the same
+//	files.json           digests of files outside the store, trusted while size, times and inode stay the same
 //
 // # Why it cannot be corrupted
 //

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -176,6 +177,13 @@ func TestViewIsRebuilt(t *testing.T) {
 	if got, _ := os.ReadFile(filepath.Join(dir, "f")); string(got) != "x" {
 		t.Errorf("the view holds %q", got)
 	}
+	write(t, filepath.Join(dir, "g"), "put here by somebody")
+	if dir, err = s.Path(digest); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "g")); err == nil {
+		t.Error("a step would read a file that is not in the artifact")
+	}
 }
 
 func TestGC(t *testing.T) {
@@ -294,5 +302,47 @@ func TestDigestsFollowContent(t *testing.T) {
 	write(t, path, "seven")
 	if seven := digest(); one == three || three == seven {
 		t.Errorf("digests %s, %s, %s", one, three, seven)
+	}
+}
+
+func TestDigestsOfASettledFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	old := time.Now().Add(-time.Hour)
+	write(t, path, "one")
+	os.Chtimes(path, old, old)
+	time.Sleep(settled + 100*time.Millisecond) // so that the digest is remembered
+	var one string
+	for _, text := range []string{"null", "[1]", "{", ""} {
+		s := open(t)
+		write(t, s.path("files.json"), text)
+		sums, err := s.Digests([]string{path})
+		if err != nil {
+			t.Fatalf("files.json is %q: %v", text, err)
+		}
+		one = sums[0]
+	}
+	s := open(t)
+	if sums, err := s.Digests([]string{path}); err != nil || sums[0] != one {
+		t.Fatalf("%v, %v; want %s", sums, err, one)
+	}
+	write(t, path, "two")
+	os.Chtimes(path, old, old) // as rsync -t, cp -p and tar do
+	if sums, err := s.Digests([]string{path}); err != nil || sums[0] == one {
+		t.Errorf("another content of the same size and time has the digest of the first (%v)", err)
+	}
+}
+
+func TestARecordOfNoDigestIsMadeAgain(t *testing.T) {
+	s := open(t)
+	made := commit(t, s, "k", map[string]string{"f": "x"})
+	made.Outputs["model"] = Output{Kind: "model"}
+	data, err := json.Marshal(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, s.actionPath("k"), string(data))
+	var damage *DamageError
+	if _, err := s.Lookup("k"); !errors.As(err, &damage) {
+		t.Errorf("Lookup = %v", err)
 	}
 }

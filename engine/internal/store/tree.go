@@ -162,6 +162,8 @@ func (s *Store) Path(digest string) (string, error) {
 	return dir, nil
 }
 
+// viewMatches reports whether a view holds the files of the manifest and nothing else: what a user has put beside them
+// would be read by a step and is in no key.
 func (s *Store) viewMatches(dir string, t *tree) bool {
 	for _, f := range t.Files {
 		view, err := os.Stat(filepath.Join(dir, filepath.FromSlash(f.Name)))
@@ -173,8 +175,14 @@ func (s *Store) viewMatches(dir string, t *tree) bool {
 			return false
 		}
 	}
-	_, err := os.Stat(dir)
-	return err == nil
+	files := 0
+	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			files++
+		}
+		return err
+	})
+	return err == nil && files == len(t.Files)
 }
 
 // checkTree looks at the manifest and at every blob that it names: by stat, or by hashing all of it if full.
@@ -214,6 +222,9 @@ func (s *Store) checkObject(sum string, size int64, full bool) string {
 }
 
 func (s *Store) readTree(digest string) (*tree, error) {
+	if len(digest) != 2*sha256.Size { // a record that has been tampered with
+		return nil, &DamageError{Object: digest, Reason: "missing"}
+	}
 	data, err := os.ReadFile(s.objectPath(digest))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &DamageError{Object: digest, Reason: "missing"}
