@@ -260,3 +260,32 @@ func BenchmarkMake(b *testing.B) {
 		}
 	}
 }
+
+// A stored result that lacks what the step type promises is made again, whoever stored it.
+func TestAResultThatDoesNotFitIsMadeAgain(t *testing.T) {
+	const text = `text "a" { text = "hello" }`
+	for name, c := range map[string]struct {
+		outputs map[string]store.Folder
+		values  string
+	}{
+		"an artifact is missing":      {nil, `{"length":5}`},
+		"a value is missing":          {map[string]store.Folder{"data": {Kind: "dataset"}}, `{}`},
+		"a value of another type":     {map[string]store.Folder{"data": {Kind: "dataset"}}, `{"length":"five"}`},
+		"an artifact of another kind": {map[string]store.Folder{"data": {Kind: "model"}}, `{"length":5}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := state(t)
+			for out, f := range c.outputs {
+				f.Dir = t.TempDir()
+				c.outputs[out] = f
+			}
+			key := makePlan(t, text, st, Options{}).Steps[0].Key
+			if _, err := st.Store.Commit(store.Action{Key: key, Values: json.RawMessage(c.values)}, c.outputs); err != nil {
+				t.Fatal(err)
+			}
+			if s := makePlan(t, text, st, Options{}).Steps[0]; s.Action != Run || !strings.Contains(s.Reason, "stored result") || s.Key != key {
+				t.Errorf("%s (%s), key %s; want run, key %s", s.Action, s.Reason, s.Key, key)
+			}
+		})
+	}
+}

@@ -120,8 +120,12 @@ func (p *Predictor) decide(s *Step) error {
 	case err != nil:
 		return fmt.Errorf("looking up %s: %w", s.Name(), err)
 	case made != nil:
-		s.Action, s.Reason, s.After = Cached, "", nil
-		return p.Adopt(s, made)
+		err := p.Adopt(s, made)
+		if err == nil {
+			s.Action, s.Reason, s.After = Cached, "", nil
+			return nil
+		}
+		s.Action, s.Reason = Run, err.Error() // another engine's, or damaged: it is made again
 	default:
 		s.Action = Run
 		if s.Reason, err = p.reason(s); err != nil {

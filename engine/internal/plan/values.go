@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/zclconf/go-cty/cty"
@@ -63,6 +64,15 @@ func outputs(s *Step, made *store.Action) (cty.Value, error) {
 		types[o.Name] = t
 	}
 	if len(types) > 0 {
+		var have map[string]json.RawMessage // decoding into cty makes null of what is not there
+		if err := json.Unmarshal(made.Values, &have); err != nil {
+			return cty.NilVal, fmt.Errorf("its values: %w", err)
+		}
+		for _, o := range s.Type.Outputs {
+			if _, ok := have[o.Name]; !ok && !o.IsKind() {
+				return cty.NilVal, fmt.Errorf("it has no value called %q", o.Name)
+			}
+		}
 		values, err := ctyjson.Unmarshal(made.Values, cty.Object(types))
 		if err != nil {
 			return cty.NilVal, fmt.Errorf("its values: %w", err)
