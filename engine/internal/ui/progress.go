@@ -172,7 +172,10 @@ func (p *Progress) event(u exec.Update) {
 	case steps.EventWarn:
 		p.print(p.style.paint(yellow, fmt.Sprintf("%s: warning: %s", u.Step.Name(), u.Event.Message)))
 	case steps.EventMetric:
-		r.metrics, r.at = u.Event.Metrics, u.Event.Step
+		r.at = u.Event.Step
+		if _, ok := u.Event.Metrics["loss"]; ok || len(r.metrics) == 0 { // held-out figures do not push the loss away
+			r.metrics = u.Event.Metrics
+		}
 	case steps.EventProgress:
 		r.progress = *u.Event
 		if len(u.Event.Metrics) > 0 {
@@ -234,7 +237,10 @@ func (r *row) line() string {
 		}
 		parts = append(parts, strings.TrimSpace(text+" "+e.Unit))
 	}
-	parts = append(parts, figures(r.metrics)...)
+	shown := figures(r.metrics)
+	if _, ok := r.metrics["loss"]; ok {
+		parts, shown = append(parts, shown[0]), shown[1:]
+	}
 	if e.Rate > 0 {
 		parts = append(parts, strings.TrimSpace(Count(e.Rate)+" "+e.Unit+"/s"))
 	}
@@ -244,6 +250,7 @@ func (r *row) line() string {
 	case e.Kind == "":
 		parts = append(parts, "running for "+Duration(time.Since(r.started).Seconds()))
 	}
+	parts = append(parts, shown...) // last, since a narrow terminal cuts the line
 	return r.step.Name() + ": " + strings.Join(parts, ", ")
 }
 

@@ -60,7 +60,7 @@ func TestLine(t *testing.T) {
 		want string
 	}{
 		{row{progress: steps.Event{Kind: steps.EventProgress, Done: 3e5, Total: 1.5e6, Unit: "tokens", Rate: 4000}, metrics: map[string]float64{"lr": 0.001, "loss": 3.5}, at: 12},
-			"pretrain.a: 20%, step 12, 300k of 1.50M tokens, loss 3.5, lr 0.001, 4.00k tokens/s, 5m00s left"},
+			"pretrain.a: 20%, step 12, 300k of 1.50M tokens, loss 3.5, 4.00k tokens/s, 5m00s left, lr 0.001"},
 		{row{progress: steps.Event{Kind: steps.EventProgress, Done: 20, Unit: "documents"}}, "pretrain.a: 20 documents"},
 		{row{progress: steps.Event{Kind: steps.EventProgress, Done: 11, Total: 10}}, "pretrain.a: 100%, 11 of 10"},
 		{row{started: time.Now()}, "pretrain.a: running for 0.0s"},
@@ -90,6 +90,10 @@ func TestPlain(t *testing.T) {
 	for i := range 25 {
 		at(i, exec.Update{Step: a, State: journal.Running, Event: progress(float64(i))})
 	}
+	for _, figures := range []map[string]float64{{"loss": 2}, {"eval_loss": 3}} { // a held-out loss comes between those of training
+		at(25, exec.Update{Step: a, State: journal.Running, Event: &steps.Event{Kind: steps.EventMetric, Step: 7, Metrics: figures}})
+	}
+	at(30, exec.Update{Step: a, State: journal.Running, Event: progress(30)})
 	at(25, exec.Update{Step: a, State: journal.Running, Note: "waits"})
 	at(25, exec.Update{Step: a, State: journal.Running, Event: &steps.Event{Kind: steps.EventWarn, Message: "hot"}})
 	at(26, exec.Update{Step: a, State: journal.Done, Seconds: 26})
@@ -99,6 +103,7 @@ func TestPlain(t *testing.T) {
 	want := `pretrain.a: running (never ran), from its last checkpoint
 pretrain.a: 10%, 10 of 100 tokens
 pretrain.a: 20%, 20 of 100 tokens
+pretrain.a: 30%, step 7, 30 of 100 tokens, loss 2
 pretrain.a: waits
 pretrain.a: warning: hot
 pretrain.a: done in 26s
