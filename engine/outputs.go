@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
@@ -22,10 +25,12 @@ type output struct {
 	json any
 }
 
-// outputs evaluates the pipeline's outputs. Those that depend on steps without a result are left out.
-func (p *project) outputs(made *plan.Plan) ([]output, error) {
+// outputs evaluates the pipeline's outputs. Those that depend on steps without a result are left out. Diagnostics are
+// about outputs that cannot be evaluated, such as those of a step that turned out to be skipped.
+func (p *project) outputs(made *plan.Plan) ([]output, hcl.Diagnostics, error) {
 	known := made.Predictor.Known()
 	var list []output
+	var bad hcl.Diagnostics
 	for _, o := range p.program.Outputs {
 		ready := true
 		for _, need := range o.Needs {
@@ -36,10 +41,8 @@ func (p *project) outputs(made *plan.Plan) ([]output, error) {
 			continue
 		}
 		v, diags := o.Eval(known)
+		bad = append(bad, diags...)
 		if diags.HasErrors() {
-			if err := p.show(diags); err != nil {
-				return nil, err
-			}
 			continue
 		}
 		if !v.IsWhollyKnown() {
@@ -47,17 +50,16 @@ func (p *project) outputs(made *plan.Plan) ([]output, error) {
 		}
 		data, err := valueJSON(p.state.Store, v)
 		if err != nil {
-			return nil, fmt.Errorf("output %s: %w", o.Name, err)
+			return nil, bad, fmt.Errorf("output %s: %w", o.Name, err)
 		}
 		list = append(list, output{o.Name, valueText(p.state.Store, v), data})
 	}
-	return list, nil
+	return list, bad, nil
 }
 
-func (p *project) printOutputs(made *plan.Plan) error {
-	list, err := p.outputs(made)
-	if err != nil || len(list) == 0 {
-		return err
+func (p *project) printOutputs(list []output) error {
+	if len(list) == 0 {
+		return nil
 	}
 	rows := make([][]string, len(list))
 	for i, o := range list {
@@ -90,12 +92,19 @@ func valueText(s *store.Store, v cty.Value) string {
 		var parts []string
 		for it := v.ElementIterator(); it.Next(); {
 			k, e := it.Element()
-			parts = append(parts, k.AsString()+" = "+valueText(s, e))
+			name := k.AsString()
+			if !hclsyntax.ValidIdentifier(name) {
+				name = strconv.Quote(name)
+			}
+			parts = append(parts, name+" = "+valueText(s, e))
 		}
 		return "{ " + strings.Join(parts, ", ") + " }"
 	case t == cty.Number:
 		f, _ := v.AsBigFloat().Float64()
-		return fmt.Sprint(f)
+		if math.Abs(f) >= 1e-4 && math.Abs(f) < 1e15 {
+			return strconv.FormatFloat(f, 'f', -1, 64) // 1500000 and not 1.5e+06
+		}
+		return strconv.FormatFloat(f, 'g', -1, 64)
 	case t == cty.String:
 		return strconv.Quote(v.AsString())
 	}

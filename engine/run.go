@@ -182,8 +182,14 @@ func (p *project) observer(asJSON bool) (notify func(exec.Update), aside func(fu
 
 // tell ends the report of a run: root causes, a summary, and the pipeline's outputs.
 func (p *project) tell(made *plan.Plan, result *exec.Result, f *runFlags) error {
+	outputs, diags, err := p.outputs(made)
+	if err != nil {
+		return err
+	}
+	result.Diags = append(result.Diags, diags...)
+	result.Failed = result.Failed || diags.HasErrors()
 	if f.json {
-		return p.tellJSON(made, result)
+		return p.tellJSON(outputs, result)
 	}
 	if err := p.app.printf("%s\n", ui.Summary(result)); err != nil {
 		return err
@@ -197,14 +203,10 @@ func (p *project) tell(made *plan.Plan, result *exec.Result, f *runFlags) error 
 		_, err := fmt.Fprintf(p.app.err, "\nTo go on from the last checkpoints:\n\n    %s\n", commandLine())
 		return err
 	}
-	return p.printOutputs(made)
+	return p.printOutputs(outputs)
 }
 
-func (p *project) tellJSON(made *plan.Plan, result *exec.Result) error {
-	outputs, err := p.outputs(made)
-	if err != nil {
-		return err
-	}
+func (p *project) tellJSON(outputs []output, result *exec.Result) error {
 	values := map[string]any{}
 	for _, o := range outputs {
 		values[o.name] = o.json

@@ -179,9 +179,14 @@ func (p *project) showStep(s *plan.Step, asJSON bool) error {
 }
 
 func (p *project) showAll(made *plan.Plan, asJSON bool) error {
-	outputs, err := p.outputs(made)
+	outputs, diags, err := p.outputs(made)
 	if err != nil {
 		return err
+	}
+	if len(diags) > 0 {
+		if err := p.show(diags); err != nil {
+			return err
+		}
 	}
 	if asJSON {
 		list := []*shownStep{}
@@ -209,7 +214,7 @@ func (p *project) showAll(made *plan.Plan, asJSON bool) error {
 	if err := p.app.printf("%s\n\n%s", p.program.Name, ui.Columns(rows)); err != nil {
 		return err
 	}
-	return p.printOutputs(made)
+	return p.printOutputs(outputs)
 }
 
 func sortedNames[V any](m map[string]V) []string {
