@@ -165,7 +165,29 @@ func (s *Store) collect(keep map[string]bool, dry bool, freed *Freed) error {
 	if err := sweep(s.path("artifacts"), live, remove, nil, false); err != nil {
 		return err
 	}
+	if err := s.sweepHalfWritten(remove); err != nil {
+		return err
+	}
 	return s.sweepObjects(live, remove, freed)
+}
+
+// sweepHalfWritten removes the temporary files of engines that were killed while they wrote a record.
+func (s *Store) sweepHalfWritten(remove func(string) error) error {
+	for _, dir := range []string{s.root, s.path("actions")} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), tempPrefix) {
+				continue
+			}
+			if err := remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // sweep removes the entries of dir that are not in keep.

@@ -191,6 +191,10 @@ func TestGC(t *testing.T) {
 	kept := commit(t, s, "keep", map[string]string{"f": "shared", "g": "own"})
 	commit(t, s, "drop", map[string]string{"f": "shared", "h": "gone"})
 	write(t, filepath.Join(s.WorkDir("old"), "log.txt"), "…")
+	halves := []string{s.path(tempPrefix + "1"), s.path("actions", tempPrefix+"2"), s.path("objects", tempPrefix+"3")}
+	for _, path := range halves { // of an engine that was killed
+		write(t, path, "{")
+	}
 	dry, err := s.GC(map[string]bool{"keep": true}, true)
 	if err != nil {
 		t.Fatal(err)
@@ -199,11 +203,16 @@ func TestGC(t *testing.T) {
 		t.Fatal("a dry run removed something")
 	}
 	wet, err := s.GC(map[string]bool{"keep": true}, false)
-	if err != nil || wet != dry || wet.Actions != 1 || wet.Objects != 2 {
+	if err != nil || wet != dry || wet.Actions != 1 || wet.Objects != 3 {
 		t.Errorf("freed %+v (dry run: %+v), %v", wet, dry, err)
 	}
 	if a, _ := s.Lookup("drop"); a != nil {
 		t.Error("the action is still there")
+	}
+	for _, path := range halves {
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s is still there", path)
+		}
 	}
 	if err := s.Check(kept.Outputs["model"].Digest); err != nil {
 		t.Error(err)

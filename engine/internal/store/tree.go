@@ -266,9 +266,12 @@ func writeFile(path string, data []byte) error {
 	return syncPath(filepath.Dir(path))
 }
 
+// tempPrefix begins the name of a file that is not yet whole.
+const tempPrefix = ".new-"
+
 // writeTemp writes a hidden file of a new name in dir and flushes it.
 func writeTemp(dir string, data []byte) (string, error) {
-	f, err := os.CreateTemp(dir, ".new-*")
+	f, err := os.CreateTemp(dir, tempPrefix+"*")
 	if err != nil {
 		return "", err
 	}
