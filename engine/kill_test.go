@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -93,6 +95,50 @@ func killOnce(t *testing.T, dir string, random *rand.Rand) bool {
 	err := cmd.Wait()
 	t.Logf("%d of the run's processes killed: %v", len(victims), err)
 	return err != nil
+}
+
+// TestReplacedMeanwhile builds another engine over the one that runs: the steps that are still to come are run by the
+// engine that has planned them.
+func TestReplacedMeanwhile(t *testing.T) {
+	if image() == "" {
+		t.Skip("this system cannot start a program that is no longer there")
+	}
+	dir := t.TempDir()
+	path, err := exec.LookPath("engine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"engine": program, "newer": []byte("#!/bin/sh\nexit 9\n"), "p.hcl": []byte(killedPipeline),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(filepath.Join(dir, "engine"), "run", "--json")
+	cmd.Dir = dir
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	if _, err := lines.ReadString('\n'); err != nil { // the first step runs, others are still to come
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "newer"), filepath.Join(dir, "engine")); err != nil {
+		t.Fatal(err)
+	}
+	rest, _ := io.ReadAll(lines)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, rest)
+	}
 }
 
 // children lists the processes that pid has started.

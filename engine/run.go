@@ -101,7 +101,7 @@ func (p *project) run(ctx context.Context, made *plan.Plan, f *runFlags) error {
 	ctx, kill, stop := p.signals(ctx, aside)
 	defer stop()
 	result, err := exec.Run(ctx, exec.Options{
-		Plan: made, State: p.state, Run: id, Command: []string{executable, "worker"}, Engine: build(),
+		Plan: made, State: p.state, Run: id, Command: []string{executable, "worker"}, Image: image(), Engine: build(),
 		Parallel: f.parallel, Device: f.device, Threads: f.threads, KeepGoing: f.keepGoing, Kill: kill, Notify: notify,
 	})
 	finish()
@@ -119,6 +119,16 @@ func (p *project) run(ctx context.Context, made *plan.Plan, f *runFlags) error {
 		return &exitError{code: code}
 	}
 	return nil
+}
+
+// image is this very program where the system can name it: the steps of a long run shall be run by what has planned
+// them, though a newer engine may have been built in its place meanwhile. Empty elsewhere.
+func image() string {
+	const self = "/proc/self/exe" // Linux
+	if _, err := os.Stat(self); err != nil {
+		return ""
+	}
+	return self
 }
 
 // signals returns a context that ends at the first request to stop and one that ends at the second.

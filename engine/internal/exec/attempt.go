@@ -121,7 +121,7 @@ func (a *attempt) once(ctx context.Context, lock *os.File) (steps.Event, error) 
 	if err := os.WriteFile(path, append(text, '\n'), 0o666); err != nil {
 		return steps.Event{}, err
 	}
-	w := &worker{command: append(append([]string(nil), a.o.Command...), path), lock: lock, kill: a.o.Kill, event: a.event}
+	w := &worker{command: append(append([]string(nil), a.o.Command...), path), image: a.o.Image, lock: lock, kill: a.o.Kill, event: a.event}
 	return w.run(ctx, filepath.Join(a.spec.WorkDir, "log.txt"))
 }
 

@@ -19,6 +19,7 @@ type Options struct {
 	State     plan.State
 	Run       int64    // number of the run in the journal
 	Command   []string // starts a worker when the path of a spec is appended
+	Image     string   // what is executed in place of the first of Command; empty: that
 	Engine    string   // version, for records
 	Parallel  int      // steps side by side; at least 1
 	Device    string

@@ -23,6 +23,7 @@ const grace = time.Minute
 // worker is one child process.
 type worker struct {
 	command []string
+	image   string          // executed in place of the first of command, unless empty
 	lock    *os.File        // inherited, so that the key stays locked until both processes have ended
 	kill    context.Context // its end kills the worker
 	event   func(steps.Event)
@@ -72,6 +73,9 @@ func (w *worker) run(ctx context.Context, logPath string) (steps.Event, error) {
 		return steps.Event{}, err
 	}
 	cmd := exec.Command(w.command[0], w.command[1:]...)
+	if w.image != "" {
+		cmd.Path, cmd.Err = w.image, nil
+	}
 	cmd.Stderr = log
 	cmd.ExtraFiles = []*os.File{w.lock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
