@@ -35,6 +35,7 @@ func (a *app) planCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&o.Force, "force", nil, "plan to run this step even if it is cached (repeatable)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 4 if something would run, with 0 if not")
+	a.completeFlags(cmd)
 	return cmd
 }
 

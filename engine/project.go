@@ -169,7 +169,18 @@ func (a *app) completeAddress(_ *cobra.Command, args []string, _ string) ([]stri
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault // files
 	}
-	p, diags, err := a.read(".", &projectFlags{})
+	return a.addresses(".")
+}
+
+// completeSteps offers the addresses of the pipeline on the command line as values of a flag.
+func (a *app) completeSteps(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	path, _ := takePipeline(args, 0)
+	names, _ := a.addresses(path)
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) addresses(path string) ([]string, cobra.ShellCompDirective) {
+	p, diags, err := a.read(path, &projectFlags{})
 	if err != nil || diags.HasErrors() {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
@@ -182,6 +193,14 @@ func (a *app) completeAddress(_ *cobra.Command, args []string, _ string) ([]stri
 		names[i] = s.Name()
 	}
 	return names, cobra.ShellCompDirectiveDefault
+}
+
+// completeFlags makes a shell offer addresses for --target and --force, and devices for --device.
+func (a *app) completeFlags(cmd *cobra.Command) {
+	for _, name := range []string{"target", "force"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, a.completeSteps) // fails only without the flag
+	}
+	_ = cmd.RegisterFlagCompletionFunc("device", cobra.FixedCompletions([]string{"auto", "cpu", "cuda"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // takePipeline separates the optional pipeline from n other arguments. It may stand first or last: first it must look

@@ -55,6 +55,7 @@ checkpoints and stops; twice stops at once.`,
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "CPU threads of a step; never changes a result (default: all)")
 	cmd.Flags().BoolVar(&f.keepGoing, "keep-going", false, "after a failure, run what does not depend on it")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object per event")
+	a.completeFlags(cmd)
 	return cmd
 }
 
