@@ -2,9 +2,12 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
@@ -92,6 +95,9 @@ func (a *app) read(path string, f *projectFlags) (*project, hcl.Diagnostics, err
 func (p *project) open() error {
 	p.app.stateDir = p.dir
 	s, err := store.Open(p.dir)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: results and history cannot be kept there; name a folder that can be written with --state FOLDER", err)
+	}
 	if err != nil {
 		return err
 	}
