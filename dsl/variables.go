@@ -139,6 +139,8 @@ func (v *variable) set(value cty.Value, where hcl.Range, origin string) hcl.Diag
 		var at cty.PathError
 		if errors.As(err, &at) && len(at.Path) > 0 {
 			detail = fmt.Sprintf("%s does not fit its type %s: at %s, %v.", v.name, typeexpr.TypeString(v.typ), formatPath(at.Path), at)
+		} else if v.typ.IsObjectType() && value.Type().IsObjectType() { // an attribute is missing
+			detail = fmt.Sprintf("%s does not fit its type %s: %v.", v.name, typeexpr.TypeString(v.typ), err)
 		}
 		return hcl.Diagnostics{relate(Error(where, "Wrong type", detail), v.syntax.DefRange(), "the variable is declared here")}
 	}
