@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -100,10 +99,11 @@ func valueText(s *store.Store, v cty.Value) string {
 		}
 		return "{ " + strings.Join(parts, ", ") + " }"
 	case t == cty.Number:
-		f, _ := v.AsBigFloat().Float64()
-		if math.Abs(f) >= 1e-4 && math.Abs(f) < 1e15 {
-			return strconv.FormatFloat(f, 'f', -1, 64) // 1500000 and not 1.5e+06
+		n := v.AsBigFloat()
+		if exponent := n.MantExp(nil); n.IsInt() && exponent <= 64 {
+			return n.Text('f', 0) // 1500000 and not 1.5e+06
 		}
+		f, _ := n.Float64()
 		return strconv.FormatFloat(f, 'g', -1, 64)
 	case t == cty.String:
 		return strconv.Quote(v.AsString())
@@ -142,6 +142,9 @@ func valueJSON(s *store.Store, v cty.Value) (any, error) {
 			object[k.AsString()] = item
 		}
 		return object, nil
+	}
+	if t == cty.Number && v.AsBigFloat().IsInf() {
+		return v.AsBigFloat().String(), nil // "+Inf", as in metrics: JSON has no such number
 	}
 	raw, err := ctyjson.Marshal(v, t)
 	return json.RawMessage(raw), err

@@ -109,12 +109,13 @@ func (p *project) run(ctx context.Context, made *plan.Plan, f *runFlags) error {
 	if err != nil {
 		return errors.Join(err, p.state.Journal.End(id, "failed", exitFailed))
 	}
-	if err := p.tell(made, result, f); err != nil {
-		return err
-	}
+	told := p.tell(made, result, f)
 	// The history is an aid: a run that has done its work does not fail for it.
 	if err := p.state.Journal.End(id, result.Status(), result.Exit()); err != nil {
 		fmt.Fprintln(p.app.err, "warning:", err)
+	}
+	if told != nil {
+		return told
 	}
 	if code := result.Exit(); code != 0 {
 		return &exitError{code: code}
