@@ -75,7 +75,7 @@ type RecordSource struct {
 // A ProgramSource reads what a program prints.
 type ProgramSource struct {
 	Command []string `json:"command" min:"1" doc:"The program and its arguments, run in the pipeline's folder without a shell. Each line of its standard output is one JSON object."`
-	Inputs  []string `json:"inputs" hcl:"path" optional:"true" doc:"Patterns of the files that it reads: when their content changes it runs again. Arguments that are files count by themselves."`
+	Inputs  []string `json:"inputs" hcl:"path" optional:"true" doc:"Patterns of the files that it reads: when their content changes it runs again. Arguments that are files count by themselves, and so do folders below the pipeline's."`
 	Columns Columns  `json:"columns" hcl:"block" doc:"The columns to read where they have other names than usual."`
 }
 

@@ -198,6 +198,43 @@ func TestExclude(t *testing.T) {
 	}
 }
 
+// What a program is made of is part of the key: scripts, and folders such as that of a Go package.
+func TestProgramFiles(t *testing.T) {
+	dir := put(t, map[string]string{
+		"run.sh": "", "tool/main.go": "", "tool/sub/x.go": "", "tool/.hidden": "", "tool/__pycache__/m.pyc": "", "tool[1]/a": "", "in/a": "",
+	})
+	for _, test := range []struct {
+		name    string
+		command []string
+		inputs  []string
+		want    []string
+	}{
+		{"a script", []string{"sh", "run.sh"}, nil, []string{"run.sh"}},
+		{"a relative program", []string{"./run.sh"}, nil, []string{"run.sh"}},
+		{"a package", []string{"go", "run", "./tool"}, nil, []string{"tool/main.go", "tool/sub/x.go"}},
+		{"wildcards in a name", []string{"go", "run", "tool[1]"}, nil, []string{"tool[1]/a"}},
+		{"inputs that are arguments", []string{"sh", "run.sh", "in"}, []string{"in/*"}, []string{"in/a", "run.sh"}},
+		{"the folder itself, others, options", []string{"tool", ".", "..", filepath.Dir(dir), "-v"}, nil, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newConfig()
+			c.Program = []ProgramSource{{Command: test.command, Inputs: test.inputs}}
+			config, err := json.Marshal(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files, err := Type.Files(&steps.Spec{Config: config, Dir: dir})
+			want := []string{}
+			for _, name := range test.want {
+				want = append(want, filepath.Join(dir, filepath.FromSlash(name)))
+			}
+			if want = append(want, groupEnd); err != nil || !slices.Equal(files, want) {
+				t.Errorf("%q, %v; want %q", files, err, want)
+			}
+		})
+	}
+}
+
 // Moving a file from one source to the next is another list, and so another key.
 func TestFilesTellsSourcesApart(t *testing.T) {
 	dir := put(t, map[string]string{"a": "A", "b": "B", "c": "C"})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"athanor/steps"
@@ -96,25 +97,48 @@ func (src *source) find(s *steps.Spec) (err error) {
 		if len(b.Inputs) > 0 {
 			src.files, err = expand(s, src.at+".inputs", b.Inputs, nil)
 		}
-		src.files = append(src.files, commandFiles(s, b.Command)...)
+		if err == nil {
+			var own []string
+			own, err = commandFiles(s, b.Command)
+			src.files = append(src.files, own...)
+			seen := make(map[string]bool, len(src.files))
+			src.files = slices.DeleteFunc(src.files, func(file string) bool {
+				twice := seen[file]
+				seen[file] = true
+				return twice
+			})
+		}
 	}
 	return err
 }
 
-// commandFiles lists the arguments that are files of their own, such as the script in ["python3", "extract.py"]. The
-// program itself is one only if it is given by a relative path: others belong to the machine.
-func commandFiles(s *steps.Spec, command []string) []string {
+// commandFiles lists the arguments that are files of their own, such as the script in ["python3", "extract.py"], and the
+// files in those that are folders below the pipeline's, such as the package in ["go", "run", "./extract"]. The program
+// itself is one only if it is given by a relative path: others belong to the machine.
+func commandFiles(s *steps.Spec, command []string) ([]string, error) {
 	var files []string
 	for i, arg := range command {
 		if i == 0 && (filepath.IsAbs(arg) || !strings.ContainsAny(arg, `/\`)) {
 			continue
 		}
-		if info, err := os.Stat(s.Resolve(arg)); err == nil && info.Mode().IsRegular() {
+		info, err := os.Stat(s.Resolve(arg))
+		switch {
+		case err != nil:
+		case info.Mode().IsRegular():
 			files = append(files, s.Resolve(arg))
+		case info.IsDir() && filepath.IsLocal(arg) && filepath.Clean(arg) != ".":
+			below, err := glob(absolute(s, escape.Replace(filepath.ToSlash(arg)))+"/**", interpreted)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, below...)
 		}
 	}
-	return files
+	return files, nil
 }
+
+// interpreted is what interpreters leave beside a program that they have read.
+var interpreted = exclusion{{pattern: "**/__pycache__/**"}}
 
 // files lists what the step reads, with groupEnd after each source.
 func files(s *steps.Spec) ([]string, error) {
