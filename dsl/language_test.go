@@ -155,7 +155,7 @@ output "x" { value = [var.text, var.count, var.list, var.any] }
 		{name: "no file", files: []string{"none.hcl"}, want: "--var-file: There is no none.hcl."},
 		{name: "not UTF-8", vars: map[string]string{"text": "\xff"}, want: "Byte 0xff on line 1"},
 		{name: "not a number", vars: map[string]string{"count": "three"}, want: `count must be a number; "three" is not one.`},
-		{name: "attribute missing", vars: map[string]string{"object": "{ nmae = 1 }"},
+		{name: "attribute missing", vars: map[string]string{"object": "{ label = 1 }"},
 			want: `object does not fit its type object({name=string}): attribute "name" is required.`},
 		{name: "not an expression", vars: map[string]string{"list": "[1"}, want: "list must be a list of numbers; \"[1\" is not one:"},
 	} {
