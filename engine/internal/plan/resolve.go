@@ -134,6 +134,9 @@ func (p *Predictor) decide(s *Step) error {
 	}
 	checkpoints, _ := os.ReadDir(filepath.Join(p.state.Store.WorkDir(s.Key), "checkpoints"))
 	s.Resumes = len(checkpoints) > 0
+	if s.Resumes && s.Reason == neverRan {
+		s.Reason = "never finished"
+	}
 	return nil
 }
 
@@ -159,6 +162,8 @@ func (p *Predictor) Forget(s *Step, reason string) {
 	s.Action, s.Reason = Run, reason
 }
 
+const neverRan = "never ran"
+
 // reason says why a step whose key is new will run.
 func (p *Predictor) reason(s *Step) (string, error) {
 	last, err := p.state.Journal.Last(p.program.Name, s.Name())
@@ -166,7 +171,7 @@ func (p *Predictor) reason(s *Step) (string, error) {
 		return "", err
 	}
 	if last == nil {
-		return "never ran", nil
+		return neverRan, nil
 	}
 	raw := last.Material
 	if len(raw) == 0 { // it was cached in that run: the material is with the result
