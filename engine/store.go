@@ -127,8 +127,9 @@ func (a *app) storeGCCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gc [PIPELINE]",
 		Short: "Remove results that the pipeline no longer needs",
-		Long: `Keeps the results that the pipeline uses as it is now and those that its latest runs used; removes the others, and
-the work in flight for them. It refuses while another engine uses the store.`,
+		Long: `Keeps the results that the pipeline uses as it is now and those that the latest runs used, of this pipeline and of
+each other in the same state; removes the others, and the work in flight for them. It refuses while another engine uses
+the store.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path, _ := takePipeline(args, 0)
@@ -153,7 +154,7 @@ the work in flight for them. It refuses while another engine uses the store.`,
 		},
 	}
 	f.bind(cmd)
-	cmd.Flags().IntVar(&keepRuns, "keep-runs", 5, "keep what this many of the latest runs used")
+	cmd.Flags().IntVar(&keepRuns, "keep-runs", 5, "keep what this many of the latest runs of each pipeline used")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "remove nothing; say what would be removed")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -179,11 +180,15 @@ func (p *project) keep(made *plan.Plan, runs int) (map[string]bool, error) {
 	if runs <= 0 {
 		return keep, nil
 	}
-	list, err := p.state.Journal.Runs(runs)
+	list, err := p.state.Journal.Runs(0)
 	if err != nil {
 		return nil, err
 	}
+	seen := map[string]int{} // by pipeline: others may share the folder, and be run more rarely
 	for _, r := range list {
+		if seen[r.Pipeline]++; seen[r.Pipeline] > runs {
+			continue
+		}
 		records, err := p.state.Journal.Steps(r.ID)
 		if err != nil {
 			return nil, err
