@@ -31,6 +31,10 @@ type attempt struct {
 func (a *attempt) run(ctx context.Context) outcome {
 	out := outcome{step: a.step, started: a.started}
 	lock, err := a.o.State.Store.Lock(ctx, a.step.Key, func(h store.Holder) {
+		if h.PID == os.Getpid() {
+			a.note("waits for another step of this run, which makes the same")
+			return
+		}
 		a.note(fmt.Sprintf("waits for %s, which works on the same step", h))
 	})
 	if err != nil {
