@@ -41,8 +41,8 @@ answer, /reset forgets the conversation, Ctrl-D ends.`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.completeAddress,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(chatModes, f.mode) {
-				return invalid("no mode is called %q: use %s", f.mode, strings.Join(chatModes, ", "))
+			if err := f.check(); err != nil {
+				return err
 			}
 			return a.chat(cmd.Context(), args, &f, cmd.Flags().Changed("prompt"))
 		},
@@ -62,10 +62,30 @@ answer, /reset forgets the conversation, Ctrl-D ends.`,
 	return cmd
 }
 
+// check looks at the flags before a model is loaded.
+func (f *chatFlags) check() error {
+	switch {
+	case !slices.Contains(chatModes, f.mode):
+		return invalid("no mode is called %q: use %s", f.mode, strings.Join(chatModes, ", "))
+	case !(f.Temperature >= 0): // nor is it NaN
+		return invalid("--temperature %g: it is at least 0", f.Temperature)
+	case !(f.TopP >= 0 && f.TopP <= 1):
+		return invalid("--top-p %g: it is between 0 and 1", f.TopP)
+	case f.TopK < 0:
+		return invalid("--top-k %d: give a number of tokens, or 0 for all", f.TopK)
+	case f.MaxTokens < 0:
+		return invalid("--max-tokens %d: give a number of tokens, or 0 for as many as the model can", f.MaxTokens)
+	}
+	return nil
+}
+
 // modelFolder finds the model: a folder as it is, or what a step of the pipeline has made.
 func (a *app) modelFolder(args []string, f *projectFlags) (string, error) {
 	if _, err := os.Stat(filepath.Join(args[0], "config.json")); err == nil && len(args) == 1 {
 		return args[0], nil
+	}
+	if info, err := os.Stat(args[0]); err == nil && info.IsDir() && len(args) == 1 {
+		return "", invalid("%s is no model folder: it has no config.json", args[0])
 	}
 	path, rest := takePipeline(args, 1)
 	dir := ""

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -42,6 +43,15 @@ func (a *app) writeStarter(dir string) error {
 			return invalid("%s exists already; nothing was written. Choose another folder: engine init FOLDER", filepath.Join(dir, name))
 		}
 	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".hcl") { // a folder is one pipeline: the two would be read together
+			return invalid("%s is a pipeline already; nothing was written. Choose another folder: engine init FOLDER", filepath.Join(dir, e.Name()))
+		}
+	}
 	for _, name := range files {
 		text, err := starter.ReadFile("starter/" + name)
 		if err != nil {
@@ -60,7 +70,7 @@ func (a *app) writeStarter(dir string) error {
 	}
 	where := ""
 	if dir != "." {
-		where = " " + filepath.Clean(dir)
+		where = " " + shellWord(filepath.Clean(dir))
 	}
 	return a.printf("\nNext:\n    engine plan%s     what would run\n    engine run%s      run it\n", where, where)
 }

@@ -233,13 +233,18 @@ func (p *project) tellJSON(outputs []output, result *exec.Result) error {
 func commandLine() string {
 	words := make([]string, len(os.Args))
 	for i, arg := range os.Args {
-		if strings.ContainsAny(arg, " '\"$&|;<>()*?[]\\") {
-			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-		}
-		words[i] = arg
+		words[i] = shellWord(arg)
 	}
 	if strings.Contains(words[0], "/go-build") { // go run has put it there, and removes it
 		words[0] = "go run ./engine"
 	}
 	return strings.Join(words, " ")
+}
+
+// shellWord quotes a word where a shell would not leave it alone.
+func shellWord(word string) string {
+	if word == "" || strings.ContainsAny(word, " \t\n'\"$&|;<>()*?[]{}#~`!\\") {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
 }
