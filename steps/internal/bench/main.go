@@ -1,0 +1,208 @@
+// Command bench measures Athanor's CPU side beside its peers, in one run and round by round, so that a machine whose
+// speed drifts treats both sides alike:
+//
+//	gemm    the products of linear layers, beside numpy's OpenBLAS and torch.mm
+//	step    whole training steps, beside PyTorch: eager and compiled, float32 and bfloat16 autocast; with peak memory
+//	decode  decoding, against the weights' bytes over the bandwidth of copying memory
+//	bpe     training and encoding of tokenizers, beside Hugging Face's tokenizers and tiktoken
+//
+//	go run ./steps/internal/bench --python .venv/bin/python --only gemm,step --sizes 1m,12m --rounds 5
+//
+// Beside each sample the machine's own limit is measured: multiplications and additions within registers, or copying.
+// Every side runs in child processes (players) that take one request per line: this program again (serve.go), and
+// peers.py, whose header pins the versions. Before anything is timed, both must have computed the same numbers.
+// Without an interpreter the peers are left out.
+//
+// Start at parts.go for what is measured and at measure.go for how. Operators one by one are measured by the Go
+// benchmarks of gpu/cpu; nothing here is part of the product.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"athanor/gpu/cpu"
+)
+
+const peersName = "peers.py"
+
+//go:embed peers.py
+var peers []byte
+
+// pythonVariable is the environment variable that names the interpreter.
+const pythonVariable = "ATHANOR_PYTHON"
+
+// options are the command line.
+type options struct {
+	python    string // "": no peers
+	only      map[string]bool
+	sizes     map[string]bool
+	contexts  []int
+	threads   []int
+	rounds    int
+	megabytes int
+	compile   bool
+	json      bool
+	markdown  bool
+}
+
+func main() {
+	if serving() {
+		if err := serve(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	o, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	report, err := measure(ctx, o, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	if err == nil {
+		err = report.print(os.Stdout, o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// parse reads the command line.
+func parse(args []string, errs io.Writer) (options, error) {
+	var o options
+	var only, models, contexts, threads string
+	var partNames, sizeNames []string
+	for _, p := range parts {
+		partNames = append(partNames, p.name)
+	}
+	for _, s := range sizes {
+		sizeNames = append(sizeNames, s.name)
+	}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(errs)
+	f.StringVar(&o.python, "python", os.Getenv(pythonVariable), "interpreter that has the peers' libraries; default $"+pythonVariable)
+	f.StringVar(&only, "only", strings.Join(partNames, ","), "parts to measure")
+	f.StringVar(&models, "sizes", strings.Join(sizeNames, ","), "models of step and decode, by parameters")
+	f.StringVar(&contexts, "contexts", "256,1024", "tokens per segment of step; each divides 2048")
+	f.StringVar(&threads, "threads", fmt.Sprintf("1,%d", runtime.NumCPU()), "worker threads")
+	f.IntVar(&o.rounds, "rounds", 5, "samples of each side")
+	f.IntVar(&o.megabytes, "text", 16, "MiB of Go sources for bpe")
+	f.BoolVar(&o.compile, "compile", true, "measure torch.compile as well (minutes)")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.BoolVar(&o.markdown, "markdown", false, "print the tables of BENCHMARKS.md")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	var err error
+	if o.only, err = choose("--only", only, partNames); err != nil {
+		return o, err
+	}
+	if o.sizes, err = choose("--sizes", models, sizeNames); err != nil {
+		return o, err
+	}
+	if o.contexts, err = positive("--contexts", contexts); err != nil {
+		return o, err
+	}
+	if o.threads, err = positive("--threads", threads); err != nil {
+		return o, err
+	}
+	for _, length := range o.contexts {
+		if stepTokens%length != 0 || length > 1024 {
+			return o, fmt.Errorf("--contexts: %d is no divisor of %d up to 1024", length, stepTokens)
+		}
+	}
+	if o.rounds < 1 || o.megabytes < 1 || f.NArg() > 0 {
+		return o, fmt.Errorf("--rounds and --text are at least 1, and there are no other arguments")
+	}
+	return o, nil
+}
+
+func choose(option, list string, known []string) (map[string]bool, error) {
+	chosen := map[string]bool{}
+	for name := range strings.SplitSeq(list, ",") {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("%s: there is no %q: choose from %s", option, name, strings.Join(known, ", "))
+		}
+		chosen[name] = true
+	}
+	return chosen, nil
+}
+
+// positive reads a list of numbers, each once.
+func positive(option, list string) (numbers []int, err error) {
+	for word := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%s: %q is no positive number", option, word)
+		}
+		if !slices.Contains(numbers, n) {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers, nil
+}
+
+// measure runs the chosen parts.
+func measure(ctx context.Context, o options, progress func(string)) (*Report, error) {
+	dir, err := os.MkdirTemp("", "athanor-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.WriteFile(filepath.Join(dir, peersName), peers, 0o644); err != nil {
+		return nil, err
+	}
+	if o.python == "" {
+		progress("no Python interpreter (--python, $" + pythonVariable + "): the peers are left out")
+	}
+	b := &bench{options: o, ctx: ctx, dir: dir, versions: map[string]string{}, progress: progress}
+	report := &Report{Load: []string{load()}}
+	for _, part := range parts {
+		if !o.only[part.name] {
+			continue
+		}
+		for _, threads := range o.threads {
+			if err := part.run(b, threads); err != nil {
+				return nil, fmt.Errorf("%s: %w", part.name, err)
+			}
+		}
+	}
+	dev, err := cpu.Open(1)
+	if err != nil {
+		return nil, err
+	}
+	defer dev.Close()
+	report.Machine = fmt.Sprintf("%s, %d cores, %.0f GiB", dev.Info().Name, runtime.NumCPU(), float64(dev.Info().Memory)/(1<<30))
+	report.Load = append(report.Load, load())
+	report.Versions, report.Results, report.Rounds = b.versions, b.results, o.rounds
+	report.Peers = o.python != ""
+	return report, nil
+}
+
+// load is the machine's load averages, or "" where there is no such file.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 3 {
+		return ""
+	}
+	return strings.Join(fields[:3], " ")
+}
