@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 // A run of the cheaper parts through real child processes; with an interpreter, beside the peers.
 func TestMeasure(t *testing.T) {
-	o, err := parse([]string{"--only", "step,decode,bpe", "--text", "1", "--sizes", "1m", "--contexts", "256", "--rounds", "1", "--threads", "1", "--compile=false"}, io.Discard)
+	o, err := parse([]string{"--only", "step,decode,bpe", "--text", "1", "--sizes", "1m", "--contexts", "256", "--rounds", "1", "--threads", "1", "--compile=false", "--clock", "cpu"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,8 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v, %v", o, err)
 	}
 	for _, args := range []string{
-		"--sizes 7b", "--only gem", "--threads 0", "--threads two", "--contexts 300", "--contexts 2048", "--rounds 0", "more", "--fast",
+		"--sizes 7b", "--only gem", "--threads 0", "--threads two", "--contexts 300", "--contexts 2048", "--rounds 0", "more", "--fast", "--clock sun",
+		"--clock cpu --threads 1,2",
 	} {
 		if _, err := parse(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("%s is accepted", args)
@@ -104,7 +105,7 @@ func TestParse(t *testing.T) {
 
 // A report with a peer that is slower in one shape, faster in another, and one that refused.
 var reported = Report{
-	Machine: "A CPU (portable), 2 cores, 4 GiB", Load: []string{"0.10 0.20 0.30", "1.00 0.50 0.40"}, Peers: true, Rounds: 3,
+	Machine: "A CPU (portable), 2 cores, 4 GiB", Load: []string{"0.10 0.20 0.30", "1.00 0.50 0.40"}, Peers: true, Clock: "wall", Rounds: 3,
 	Versions: map[string]string{"torch": "2", "cpu": "A CPU"},
 	Results: []Result{
 		{Part: "gemm", Name: "forward 1×2×3", Threads: 1, Unit: "GFLOP/s", Entries: []Entry{
@@ -126,7 +127,7 @@ var reported = Report{
 func TestPrint(t *testing.T) {
 	want := `Machine: A CPU (portable), 2 cores, 4 GiB; load 0.10 0.20 0.30 → 1.00 0.50 0.40.
 
-Versions: torch 2. Medians of 3 rounds; lowest–highest in brackets.
+Versions: torch 2. Medians of 3 rounds by the wall clock; lowest–highest in brackets.
 
 ### The three products of linear layers, 1 thread, GFLOP/s
 

@@ -50,6 +50,7 @@ type options struct {
 	sizes     map[string]bool
 	contexts  []int
 	threads   []int
+	clock     string
 	rounds    int
 	megabytes int
 	compile   bool
@@ -103,6 +104,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	f.StringVar(&models, "sizes", strings.Join(sizeNames, ","), "models of step and decode, by parameters")
 	f.StringVar(&contexts, "contexts", "256,1024", "tokens per segment of step; each divides 2048")
 	f.StringVar(&threads, "threads", fmt.Sprintf("1,%d", runtime.NumCPU()), "worker threads")
+	f.StringVar(&o.clock, "clock", "wall", "wall, or cpu: the time that a process was running, for one thread on a machine with other load")
 	f.IntVar(&o.rounds, "rounds", 5, "samples of each side")
 	f.IntVar(&o.megabytes, "text", 16, "MiB of Go sources for bpe")
 	f.BoolVar(&o.compile, "compile", true, "measure torch.compile as well (minutes)")
@@ -128,6 +130,12 @@ func parse(args []string, errs io.Writer) (options, error) {
 		if stepTokens%length != 0 || length > 1024 {
 			return o, fmt.Errorf("--contexts: %d is no divisor of %d up to 1024", length, stepTokens)
 		}
+	}
+	if _, err := choose("--clock", o.clock, []string{"wall", "cpu"}); err != nil {
+		return o, err
+	}
+	if o.clock == "cpu" && !slices.Equal(o.threads, []int{1}) {
+		return o, fmt.Errorf("--clock cpu goes with --threads 1: of several threads it would count the waiting")
 	}
 	if o.rounds < 1 || o.megabytes < 1 || f.NArg() > 0 {
 		return o, fmt.Errorf("--rounds and --text are at least 1, and there are no other arguments")
@@ -161,12 +169,12 @@ func positive(option, list string) (numbers []int, err error) {
 }
 
 // measure runs the chosen parts.
-func measure(ctx context.Context, o options, progress func(string)) (*Report, error) {
+func measure(ctx context.Context, o options, progress func(string)) (report *Report, err error) {
 	dir, err := os.MkdirTemp("", "athanor-bench-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if err := os.WriteFile(filepath.Join(dir, peersName), peers, 0o644); err != nil {
 		return nil, err
 	}
@@ -174,7 +182,11 @@ func measure(ctx context.Context, o options, progress func(string)) (*Report, er
 		progress("no Python interpreter (--python, $" + pythonVariable + "): the peers are left out")
 	}
 	b := &bench{options: o, ctx: ctx, dir: dir, versions: map[string]string{}, progress: progress}
-	report := &Report{Load: []string{load()}}
+	machine, err := machine()
+	if err != nil {
+		return nil, err
+	}
+	before := load()
 	for _, part := range parts {
 		if !o.only[part.name] {
 			continue
@@ -185,16 +197,20 @@ func measure(ctx context.Context, o options, progress func(string)) (*Report, er
 			}
 		}
 	}
+	return &Report{
+		Machine: machine, Load: []string{before, load()}, Versions: b.versions, Peers: o.python != "", Clock: o.clock,
+		Rounds: o.rounds, Results: b.results,
+	}, nil
+}
+
+// machine is the processor, the code path chosen for it, its cores and its memory.
+func machine() (string, error) {
 	dev, err := cpu.Open(1)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer dev.Close()
-	report.Machine = fmt.Sprintf("%s, %d cores, %.0f GiB", dev.Info().Name, runtime.NumCPU(), float64(dev.Info().Memory)/(1<<30))
-	report.Load = append(report.Load, load())
-	report.Versions, report.Results, report.Rounds = b.versions, b.results, o.rounds
-	report.Peers = o.python != ""
-	return report, nil
+	info := dev.Info()
+	return fmt.Sprintf("%s, %d cores, %.0f GiB", info.Name, runtime.NumCPU(), float64(info.Memory)/(1<<30)), dev.Close()
 }
 
 // load is the machine's load averages, or "" where there is no such file.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -20,6 +21,7 @@ type contest struct {
 	work       float64 // units of one call
 	seconds    float64 // how long a sample should take at least
 	limit      meter   // nil: nothing to compare with
+	clock      string  // "wall" or "cpu"
 	entrants   []*entrant
 }
 
@@ -37,8 +39,8 @@ type entrant struct {
 	shares  []float64 // of the limit beside it
 }
 
-// A meter measures what the machine could do at this moment, in units of a contest per second.
-type meter func() float64
+// A meter makes the machine do as much as it can for some milliseconds and says how much that was, in units of a contest.
+type meter func() (units float64)
 
 // settle is the pause before each sample. Libraries keep their threads spinning for some milliseconds after a call.
 const settle = 50 * time.Millisecond
@@ -50,18 +52,24 @@ func (c *contest) run(rounds int, progress func(string)) (Result, error) {
 		return Result{}, err
 	}
 	for round := range rounds {
-		limit := c.measureLimit()
+		limit, err := c.measureLimit()
+		if err != nil {
+			return Result{}, err
+		}
 		for i := range c.entrants {
 			e := c.entrants[(i+round)%len(c.entrants)] // nobody is always first
 			if e.skipped != "" {
 				continue
 			}
 			time.Sleep(settle)
-			seconds, err := e.sample()
+			seconds, err := e.sample(c.clock)
 			if err != nil {
 				return Result{}, fmt.Errorf("%s: %w", e.name, err)
 			}
-			after := c.measureLimit()
+			after, err := c.measureLimit()
+			if err != nil {
+				return Result{}, err
+			}
 			speed := c.work / seconds
 			e.speeds = append(e.speeds, speed)
 			e.shares = append(e.shares, speed/((limit+after)/2))
@@ -71,12 +79,22 @@ func (c *contest) run(rounds int, progress func(string)) (Result, error) {
 	return c.result(), nil
 }
 
-func (c *contest) measureLimit() float64 {
+// measureLimit is the limit in units per second, NaN if there is none.
+func (c *contest) measureLimit() (float64, error) {
 	if c.limit == nil {
-		return math.NaN()
+		return math.NaN(), nil
 	}
 	time.Sleep(settle)
-	return c.limit()
+	watch, err := start()
+	if err != nil {
+		return 0, err
+	}
+	units := c.limit()
+	wall, running, err := watch.read()
+	if c.clock == "cpu" {
+		wall = running
+	}
+	return units / wall, err
 }
 
 // prepare makes every player ready, compares what they compute and decides how many calls are a sample.
@@ -100,7 +118,7 @@ func (c *contest) prepare() error {
 			return fmt.Errorf("%s, %s: %s does not compute what %s computes: %w", c.part, c.name, e.name, c.entrants[0].name, err)
 		}
 		e.calls = 1
-		seconds, err := e.sample()
+		seconds, err := e.sample(c.clock)
 		if err != nil {
 			return fmt.Errorf("%s: %w", e.name, err)
 		}
@@ -126,8 +144,11 @@ func agree(want, got []float64, tolerance float64) error {
 }
 
 // sample returns the seconds of one call.
-func (e *entrant) sample() (float64, error) {
+func (e *entrant) sample(clock string) (float64, error) {
 	back, err := e.player.ask(request{Do: "run", Warm: e.warm, Calls: e.calls})
+	if clock == "cpu" {
+		back.Seconds = back.CPUSeconds
+	}
 	return back.Seconds / float64(e.calls), err
 }
 
@@ -182,31 +203,26 @@ func (c *contest) result() Result {
 	return r
 }
 
-// arithmetic is the FMA probe: operations per second within registers, perUnit of which are one unit of a contest.
+// arithmetic is the FMA probe: operations within registers, perUnit of which are one unit of a contest.
 func arithmetic(dev gpu.Device, perUnit float64) meter {
 	const rounds = 200_000 // some 10 to 20 ms
-	return func() float64 {
-		start := time.Now()
-		operations := cpu.Probe(dev, rounds)
-		return operations / time.Since(start).Seconds() / perUnit
-	}
+	return func() float64 { return cpu.Probe(dev, rounds) / perUnit }
 }
 
-// copying is the copy probe: bytes read plus bytes written per second by as many goroutines as there are threads, far
-// outside of any cache.
+// copying is the copy probe: bytes read plus bytes written by as many goroutines as there are threads, far outside of
+// any cache.
 func copying(threads int, perUnit float64) meter {
 	const size = 64 << 20
 	src, dst := make([][]byte, threads), make([][]byte, threads)
 	for i := range threads {
-		src[i], dst[i] = make([]byte, size), make([]byte, size)
+		src[i], dst[i] = bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{2}, size) // both in memory of their own
 	}
 	return func() float64 {
-		start := time.Now()
 		var wait sync.WaitGroup
 		for i := range threads {
 			wait.Go(func() { copy(dst[i], src[i]) })
 		}
 		wait.Wait()
-		return 2 * float64(size) * float64(threads) / time.Since(start).Seconds() / perUnit
+		return 2 * size * float64(threads) / perUnit
 	}
 }

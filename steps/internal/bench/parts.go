@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -111,12 +112,12 @@ var shapes = []struct{ n, i, o int }{
 	{2048, 1536, 384}, {2048, 768, 768}, {2048, 768, 2048}, {4096, 384, 4096}, {1024, 1024, 1024},
 }
 
-func (b *bench) gemm(threads int) error {
+func (b *bench) gemm(threads int) (err error) {
 	dev, err := cpu.Open(threads)
 	if err != nil {
 		return err
 	}
-	defer dev.Close()
+	defer func() { err = errors.Join(err, dev.Close()) }()
 	field, err := b.field(threads, &entrant{name: "Athanor"}, &entrant{name: "OpenBLAS"}, &entrant{name: "torch.mm"})
 	if err != nil {
 		return err
@@ -142,6 +143,7 @@ func (b *bench) gemm(threads int) error {
 }
 
 func (b *bench) add(c *contest) error {
+	c.clock = b.clock
 	r, err := c.run(b.rounds, b.progress)
 	if err == nil {
 		b.results = append(b.results, r)
@@ -152,12 +154,12 @@ func (b *bench) add(c *contest) error {
 // stepTokens is the length of a step's batch.
 const stepTokens = 2048
 
-func (b *bench) steps(threads int) error {
+func (b *bench) steps(threads int) (err error) {
 	dev, err := cpu.Open(threads)
 	if err != nil {
 		return err
 	}
-	defer dev.Close()
+	defer func() { err = errors.Join(err, dev.Close()) }()
 	for _, size := range sizes {
 		if !b.sizes[size.name] {
 			continue

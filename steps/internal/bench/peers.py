@@ -279,10 +279,11 @@ def main():
             else:
                 for _ in range(r.get("warm", 0)):
                     job.run()
-                start = time.perf_counter()
+                start, running = time.perf_counter(), time.process_time()
                 for _ in range(r["calls"]):
                     job.run()
                 back["seconds"] = time.perf_counter() - start
+                back["cpu_seconds"] = time.process_time() - running
         except Exception as e:  # a job that a library refuses is a result too
             back["error"] = f"{type(e).__name__}: {e}"[:500]
         print(json.dumps(back), file=out, flush=True)

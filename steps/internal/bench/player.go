@@ -47,10 +47,11 @@ type request struct {
 
 // A reply is one line back.
 type reply struct {
-	Versions map[string]string `json:"versions,omitempty"` // hello
-	Check    []float64         `json:"check,omitempty"`    // prepare: figures that all players of a job agree on
-	Seconds  float64           `json:"seconds,omitempty"`  // run: of all calls
-	Error    string            `json:"error,omitempty"`
+	Versions   map[string]string `json:"versions,omitempty"`    // hello
+	Check      []float64         `json:"check,omitempty"`       // prepare: figures that all players of a job agree on
+	Seconds    float64           `json:"seconds,omitempty"`     // run: of all calls
+	CPUSeconds float64           `json:"cpu_seconds,omitempty"` // run: of all calls, while the process was running
+	Error      string            `json:"error,omitempty"`
 }
 
 // A player is a child process that runs jobs. One at a time does: the others wait for their next line.

@@ -3,11 +3,11 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
-	"time"
 
 	"athanor/gpu"
 	"athanor/gpu/cpu"
@@ -20,14 +20,13 @@ type job interface {
 }
 
 // serve is Athanor's player: it answers requests, line by line, until its input ends.
-func serve(in io.Reader, out io.Writer) error {
+func serve(in io.Reader, out io.Writer) (err error) {
 	dev, err := cpu.Open(0) // GOMAXPROCS says how many
 	if err != nil {
 		return err
 	}
-	defer dev.Close()
 	s := &server{dev: dev}
-	defer s.end()
+	defer func() { s.end(); err = errors.Join(err, dev.Close()) }()
 	to := json.NewEncoder(out)
 	for from := json.NewDecoder(bufio.NewReader(in)); ; {
 		var r request
@@ -69,14 +68,17 @@ func (s *server) answer(r request) (back reply, err error) {
 				return back, err
 			}
 		}
-		start := time.Now()
+		clock, err := start()
+		if err != nil {
+			return back, err
+		}
 		for range r.Calls {
 			if err := s.job.run(); err != nil {
 				return back, err
 			}
 		}
-		back.Seconds = time.Since(start).Seconds()
-		return back, nil
+		back.Seconds, back.CPUSeconds, err = clock.read()
+		return back, err
 	}
 	return back, fmt.Errorf("no request %q", r.Do)
 }

@@ -17,6 +17,7 @@ type Report struct {
 	Load     []string          `json:"load"` // averages over 1, 5 and 15 minutes, before and after
 	Versions map[string]string `json:"versions"`
 	Peers    bool              `json:"peers"` // whether there was an interpreter for them
+	Clock    string            `json:"clock"` // "wall" or "cpu"
 	Rounds   int               `json:"rounds"`
 	Results  []Result          `json:"results"`
 }
@@ -34,8 +35,8 @@ func (r *Report) print(w io.Writer, o options) error {
 			lines = append(lines, name+" "+r.Versions[name])
 		}
 	}
-	fmt.Fprintf(w, "Machine: %s; load %s.\n\nVersions: %s. Medians of %d rounds; lowest–highest in brackets.\n",
-		r.Machine, strings.Join(r.Load, " → "), strings.Join(lines, ", "), r.Rounds)
+	fmt.Fprintf(w, "Machine: %s; load %s.\n\nVersions: %s. Medians of %d rounds by the %s clock; lowest–highest in brackets.\n",
+		r.Machine, strings.Join(r.Load, " → "), strings.Join(lines, ", "), r.Rounds, r.Clock)
 	if !r.Peers {
 		fmt.Fprintf(w, "\nThe peers are left out: there was no Python interpreter (--python, $%s).\n", pythonVariable)
 	}
