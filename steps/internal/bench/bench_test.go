@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -52,6 +53,26 @@ func TestMeasure(t *testing.T) {
 	var back Report
 	if err := json.Unmarshal(out.Bytes(), &back); err != nil || !reflect.DeepEqual(back, *report) {
 		t.Errorf("JSON reads back as %+v, %v", back, err)
+	}
+}
+
+// Who interrupts a long run keeps what it found until then.
+func TestInterruptedRunReports(t *testing.T) {
+	o, err := parse([]string{"--only", "decode", "--sizes", "1m,12m", "--rounds", "1", "--threads", "1"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	report, err := measure(ctx, o, func(line string) {
+		if strings.HasPrefix(line, "decode 12m") {
+			interrupt()
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "interrupted in decode") {
+		t.Errorf("the error is %v", err)
+	}
+	if report == nil || len(report.Results) != 2 {
+		t.Errorf("the report is %+v", report)
 	}
 }
 

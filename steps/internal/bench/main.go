@@ -32,6 +32,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"athanor/gpu/cpu"
 )
 
@@ -74,11 +76,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
 	report, err := measure(ctx, o, func(line string) { fmt.Fprintln(os.Stderr, line) })
-	if err == nil {
-		err = report.print(os.Stdout, o)
+	if report != nil { // after an interruption too
+		err = errors.Join(err, report.print(os.Stdout, o))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -168,7 +170,7 @@ func positive(option, list string) (numbers []int, err error) {
 	return numbers, nil
 }
 
-// measure runs the chosen parts.
+// measure runs the chosen parts. Beside an error it returns what was measured until then.
 func measure(ctx context.Context, o options, progress func(string)) (report *Report, err error) {
 	dir, err := os.MkdirTemp("", "athanor-bench-")
 	if err != nil {
@@ -187,20 +189,29 @@ func measure(ctx context.Context, o options, progress func(string)) (report *Rep
 		return nil, err
 	}
 	before := load()
-	for _, part := range parts {
-		if !o.only[part.name] {
-			continue
-		}
-		for _, threads := range o.threads {
-			if err := part.run(b, threads); err != nil {
-				return nil, fmt.Errorf("%s: %w", part.name, err)
-			}
-		}
-	}
+	err = b.runParts()
 	return &Report{
 		Machine: machine, Load: []string{before, load()}, Versions: b.versions, Peers: o.python != "", Clock: o.clock,
 		Rounds: o.rounds, Results: b.results,
-	}, nil
+	}, err
+}
+
+func (b *bench) runParts() error {
+	for _, part := range parts {
+		if !b.only[part.name] {
+			continue
+		}
+		for _, threads := range b.threads {
+			err := part.run(b, threads)
+			if b.ctx.Err() != nil {
+				return fmt.Errorf("interrupted in %s; what was measured until then is printed", part.name)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", part.name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // machine is the processor, the code path chosen for it, its cores and its memory.
