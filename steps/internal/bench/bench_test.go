@@ -142,6 +142,13 @@ var reported = Report{
 			{Name: "PyTorch", Speed: spread([]float64{1000, 2000}), Ratio: spread([]float64{2.5, 1.5}), PeakBytes: 128 << 20},
 			{Name: "PyTorch, compiled", Skipped: "refused: no compiler"},
 		}},
+		{Part: "bpe", Name: "train", Threads: 2, Unit: "MB/s", Entries: []Entry{
+			{Name: "Athanor", Speed: spread([]float64{30})}, {Name: "tokenizers", Speed: spread([]float64{3}), Ratio: spread([]float64{10})},
+		}},
+		{Part: "bpe", Name: "encode", Threads: 2, Unit: "MB/s", Entries: []Entry{
+			{Name: "Athanor", Speed: spread([]float64{80})}, {Name: "tokenizers", Speed: spread([]float64{4}), Ratio: spread([]float64{20})},
+			{Name: "tiktoken", Speed: spread([]float64{10}), Ratio: spread([]float64{8})},
+		}},
 	},
 }
 
@@ -171,6 +178,13 @@ Versions: torch 2. Medians of 3 rounds by the wall clock; lowest–highest in br
 | step | Athanor | PyTorch | PyTorch, compiled |
 |---|--:|--:|--:|
 | 1m, 8×256 | 64.0 | 128 (×0.50) | – |
+
+### Training and encoding of tokenizers, 2 threads, MB/s
+
+| bpe | Athanor | tokenizers | Athanor is | tiktoken | Athanor is |
+|---|--:|--:|--:|--:|--:|
+| train | 30.0 | 3.00 | ×10.00 (10.00–10.00) | – | – |
+| encode | 80.0 | 4.00 | ×20.00 (20.00–20.00) | 10.0 | ×8.00 (8.00–8.00) |
 `
 	var out bytes.Buffer
 	if err := reported.print(&out, options{markdown: true}); err != nil {

@@ -81,8 +81,9 @@ func speeds(results []Result) table {
 	if first.Entries[0].Share != nil {
 		header = append(header, "of the limit")
 	}
-	for _, e := range first.Entries[1:] {
-		header = append(header, e.Name, "Athanor is")
+	peers := peerNames(results)
+	for _, name := range peers {
+		header = append(header, name, "Athanor is")
 	}
 	t.rows = append(t.rows, header)
 	for _, r := range results {
@@ -91,10 +92,13 @@ func speeds(results []Result) table {
 		if own.Share != nil {
 			row = append(row, fmt.Sprintf("%.2f", own.Share.Median))
 		}
-		for _, e := range r.Entries[1:] {
+		for _, name := range peers {
+			e := r.entry(name)
 			if e.Skipped != "" {
-				row = append(row, "–", "–")
 				t.notes = append(t.notes, fmt.Sprintf("%s: %s is left out: %s", r.Name, e.Name, e.Skipped))
+			}
+			if e.Speed == nil {
+				row = append(row, "–", "–")
 				continue
 			}
 			row = append(row, figure(e.Speed.Median), fmt.Sprintf("×%.2f (%.2f–%.2f)", e.Ratio.Median, e.Ratio.Low, e.Ratio.High))
@@ -105,6 +109,28 @@ func speeds(results []Result) table {
 		t.rows = append(t.rows, means(results))
 	}
 	return t
+}
+
+// peerNames are those of the entrants of any of the results but the first.
+func peerNames(results []Result) (names []string) {
+	for _, r := range results {
+		for _, e := range r.Entries[1:] {
+			if !slices.Contains(names, e.Name) {
+				names = append(names, e.Name)
+			}
+		}
+	}
+	return names
+}
+
+// entry is the entrant called name, or an empty one.
+func (r Result) entry(name string) Entry {
+	for _, e := range r.Entries {
+		if e.Name == name {
+			return e
+		}
+	}
+	return Entry{}
 }
 
 // means is the geometric mean of each column of speeds, and the least of the shapes' ratios in brackets.
