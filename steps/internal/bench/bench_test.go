@@ -78,7 +78,7 @@ func TestInterruptedRunReports(t *testing.T) {
 
 // What a player refuses is a reply, and the player lives on.
 func TestPlayerRefuses(t *testing.T) {
-	b := &bench{ctx: t.Context(), versions: map[string]string{}}
+	b := &bench{ctx: t.Context(), dir: t.TempDir(), versions: map[string]string{}}
 	p, err := b.athanor(1)
 	if err != nil {
 		t.Fatal(err)

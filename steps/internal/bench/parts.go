@@ -65,7 +65,7 @@ func (b *bench) peer(threads int) (*player, error) {
 }
 
 func (b *bench) start(threads int, name string, args ...string) (*player, error) {
-	p, err := startPlayer(b.ctx, threads, name, args...)
+	p, err := startPlayer(b.ctx, b.dir, threads, name, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -63,8 +64,9 @@ type player struct {
 	said    tail // on standard error
 }
 
-// startPlayer starts a child process with as many threads as each library can be told to use.
-func startPlayer(ctx context.Context, threads int, name string, args ...string) (*player, error) {
+// startPlayer starts a child process with as many threads as each library can be told to use. What it keeps between
+// calls goes to dir: what a killed run left in a shared cache has been seen to break a later one.
+func startPlayer(ctx context.Context, dir string, threads int, name string, args ...string) (*player, error) {
 	ctx, stop := context.WithCancel(ctx)
 	p := &player{command: exec.CommandContext(ctx, name, args...), stop: stop}
 	p.command.Env = os.Environ()
@@ -75,7 +77,8 @@ func startPlayer(ctx context.Context, threads int, name string, args ...string) 
 		p.command.Env = append(p.command.Env, variable+"="+strconv.Itoa(threads))
 	}
 	// Compiling in the process itself leaves no pool of idle compilers beside what is measured.
-	p.command.Env = append(p.command.Env, "TOKENIZERS_PARALLELISM=true", "TORCHINDUCTOR_COMPILE_THREADS=1")
+	p.command.Env = append(p.command.Env, "TOKENIZERS_PARALLELISM=true", "TORCHINDUCTOR_COMPILE_THREADS=1",
+		"TORCHINDUCTOR_CACHE_DIR="+filepath.Join(dir, "inductor"))
 	p.command.Stderr = &p.said
 	var err error
 	if p.to, err = p.command.StdinPipe(); err != nil {
