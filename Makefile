@@ -3,7 +3,7 @@
 GO      ?= go
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help build test race lint generate golden bench clean
+.PHONY: help build test race lint generate golden bench bench-cpu clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ golden: ## rewrite the golden files of the tests from what the code does now; re
 
 bench: ## operators against the machine's limits; BENCHMARKS.md says how to read it
 	$(GO) test -run '^$$' -bench . ./gpu/cpu ./steps/internal/bpe
+
+bench-cpu: ## the CPU beside its peers; ATHANOR_PYTHON names an interpreter that has them, ARGS are options
+	$(GO) run ./steps/internal/bench $(ARGS)
 
 clean:
 	rm -rf bin

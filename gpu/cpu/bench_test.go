@@ -58,12 +58,7 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-// probePhase is the limit of arithmetic: multiplications and additions within registers.
-type probePhase struct{ device *device }
-
 const probeRounds = 100_000
-
-func (p probePhase) tile(int, int) { p.device.kernels.Probe(probeRounds) }
 
 // measure reports the speed of a call, and of the probe, both being run in turn: the fastest of each, as other load on
 // the machine can only slow them down.
@@ -75,7 +70,7 @@ func (d testDevice) measure(b *testing.B, flops float64, call func()) {
 		start := time.Now()
 		call()
 		between := time.Now()
-		d.pool.run(len(d.workers), probePhase{d.device})
+		d.pool.run(len(d.workers), probePhase{d.device, probeRounds})
 		called = min(called, between.Sub(start))
 		probed = min(probed, time.Since(between))
 	}

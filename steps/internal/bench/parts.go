@@ -1,0 +1,331 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"athanor/gpu/cpu"
+	"athanor/steps/internal/llm"
+)
+
+// A bench is one run of the program.
+type bench struct {
+	options
+	ctx      context.Context
+	dir      string // temporary
+	versions map[string]string
+	results  []Result
+	progress func(string)
+}
+
+// parts are what can be measured, in order.
+var parts = []struct {
+	name, doc string
+	run       func(*bench, int) error
+}{
+	{"gemm", "the three products of linear layers", (*bench).gemm},
+	{"step", "whole training steps", (*bench).steps},
+	{"decode", "decoding", (*bench).decode},
+	{"bpe", "training and encoding of tokenizers", (*bench).tokenizers},
+}
+
+// sizes are Llama models with a tied head.
+var sizes = []struct {
+	name   string
+	config llm.Config
+}{
+	{"1m", llama(4, 128, 4, 352, 2048)},
+	{"12m", llama(6, 384, 6, 1024, 4096)},
+	{"124m", llama(12, 768, 12, 2048, 50304)},
+}
+
+func llama(layers, width, heads, feedForward, vocabulary int) llm.Config {
+	return llm.Config{
+		VocabSize: vocabulary, HiddenSize: width, IntermediateSize: feedForward, NumHiddenLayers: layers,
+		NumAttentionHeads: heads, NumKeyValueHeads: heads, HeadDim: width / heads, RMSNormEps: 1e-5, RopeTheta: 5e5,
+		TieWordEmbeddings: true, MaxPositionEmbeddings: 1024, InitializerRange: 0.02,
+	}
+}
+
+// athanor starts a player of this program.
+func (b *bench) athanor(threads int) (*player, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return b.start(threads, self, serveArgument)
+}
+
+// peer starts a player of other people's libraries.
+func (b *bench) peer(threads int) (*player, error) {
+	return b.start(threads, b.python, filepath.Join(b.dir, peersName))
+}
+
+func (b *bench) start(threads int, name string, args ...string) (*player, error) {
+	p, err := startPlayer(b.ctx, b.dir, threads, name, args...)
+	if err != nil {
+		return nil, err
+	}
+	back, err := p.ask(request{Do: "hello"})
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	for what, version := range back.Versions {
+		b.versions[what] = version
+	}
+	return p, nil
+}
+
+// field starts a player for each entrant; the first is Athanor, the others are left out without an interpreter.
+func (b *bench) field(threads int, entrants ...*entrant) (kept []*entrant, err error) {
+	for i, e := range entrants {
+		switch {
+		case i == 0:
+			e.player, err = b.athanor(threads)
+		case b.python == "":
+			continue
+		default:
+			e.player, err = b.peer(threads)
+		}
+		if err != nil {
+			dismiss(kept)
+			return nil, err
+		}
+		kept = append(kept, e)
+	}
+	return kept, nil
+}
+
+func dismiss(entrants []*entrant) {
+	for _, e := range entrants {
+		e.player.close()
+	}
+}
+
+// shapes are those of the models' layers, and a square.
+var shapes = []struct{ n, i, o int }{
+	{2048, 128, 128}, {4096, 256, 256}, {4096, 256, 1024}, {4096, 1024, 256}, {4096, 384, 384}, {2048, 384, 1536},
+	{2048, 1536, 384}, {2048, 768, 768}, {2048, 768, 2048}, {4096, 384, 4096}, {1024, 1024, 1024},
+}
+
+func (b *bench) gemm(threads int) (err error) {
+	dev, err := cpu.Open(threads)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dev.Close()) }()
+	field, err := b.field(threads, &entrant{name: "Athanor"}, &entrant{name: "OpenBLAS"}, &entrant{name: "torch.mm"})
+	if err != nil {
+		return err
+	}
+	defer dismiss(field)
+	jobs := []string{"gemm", "gemm-numpy", "gemm-torch"}
+	for _, s := range shapes {
+		for _, product := range []string{"forward", "input", "weight"} {
+			c := contest{
+				part: "gemm", name: fmt.Sprintf("%s %d×%d×%d", product, s.n, s.i, s.o), threads: threads, unit: "GFLOP/s",
+				work: 2e-9 * float64(s.n) * float64(s.i) * float64(s.o), seconds: 0.05, limit: arithmetic(dev, 1e9),
+			}
+			for i, e := range field {
+				job := request{Job: jobs[i], Product: product, N: s.n, I: s.i, O: s.o}
+				c.entrants = append(c.entrants, &entrant{name: e.name, player: e.player, job: job, tolerate: 1e-4})
+			}
+			if err := b.add(&c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) add(c *contest) error {
+	c.clock = b.clock
+	r, err := c.run(b.rounds, b.progress)
+	if err == nil {
+		b.results = append(b.results, r)
+	}
+	return err
+}
+
+// stepTokens is the length of a step's batch.
+const stepTokens = 2048
+
+func (b *bench) steps(threads int) (err error) {
+	dev, err := cpu.Open(threads)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dev.Close()) }()
+	for _, size := range sizes {
+		if !b.sizes[size.name] {
+			continue
+		}
+		dir, err := b.model(size.name, size.config)
+		if err != nil {
+			return err
+		}
+		flops := 6 * float64(size.config.Parameters())
+		for _, length := range b.contexts {
+			c := contest{
+				part: "step", name: fmt.Sprintf("%s, %d×%d", size.name, stepTokens/length, length), threads: threads,
+				unit: "tokens/s", work: stepTokens, seconds: 0.5, limit: arithmetic(dev, flops),
+			}
+			if err := b.step(&c, request{Job: "step", Model: dir, Context: length}, size.config.VocabSize); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// step measures one model, each entrant in a process of its own that did nothing before, so that its peak memory tells.
+func (b *bench) step(c *contest, job request, vocabulary int) error {
+	ids := numbersBelow(vocabulary, stepTokens+1)
+	job.IDs, job.Targets = ids[:stepTokens], ids[1:]
+	entrants := []*entrant{stepEntrant("Athanor", job, "float32", false), stepEntrant("PyTorch", job, "float32", false)}
+	if b.compile {
+		entrants = append(entrants, stepEntrant("PyTorch, compiled", job, "float32", true))
+	}
+	entrants = append(entrants, stepEntrant("PyTorch, bf16", job, "bfloat16", false))
+	if b.compile {
+		entrants = append(entrants, stepEntrant("PyTorch, bf16, compiled", job, "bfloat16", true))
+	}
+	field, err := b.field(c.threads, entrants...)
+	if err != nil {
+		return err
+	}
+	defer dismiss(field)
+	c.entrants = field
+	if err := b.add(c); err != nil {
+		return err
+	}
+	r := &b.results[len(b.results)-1]
+	for i, e := range field {
+		if e.skipped == "" {
+			r.Entries[i].PeakBytes = e.player.peakMemory()
+		}
+	}
+	return nil
+}
+
+// stepEntrant takes part in a contest of training steps. What it tolerates covers a loss and a gradient's norm, before
+// and after an update.
+func stepEntrant(name string, job request, precision string, compile bool) *entrant {
+	job.Precision, job.Compile = precision, compile
+	tolerate := 1e-3
+	if precision == "bfloat16" {
+		tolerate = 3e-2
+	}
+	return &entrant{name: name, job: job, tolerate: tolerate}
+}
+
+// numbersBelow are ids without a pattern.
+func numbersBelow(n, count int) []int32 {
+	ids := make([]int32, count)
+	state := uint64(1)
+	for i := range ids {
+		state = state*6364136223846793005 + 1442695040888963407
+		ids[i] = int32((state >> 33) % uint64(n))
+	}
+	return ids
+}
+
+// model writes a folder with initial weights, once.
+func (b *bench) model(name string, config llm.Config) (string, error) {
+	dir := filepath.Join(b.dir, name)
+	if _, err := os.Stat(filepath.Join(dir, "config.json")); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	return dir, llm.WriteInitial(b.ctx, dir, config, 1)
+}
+
+// decodeTokens is the length of each answer.
+const decodeTokens = 64
+
+func (b *bench) decode(threads int) error {
+	field, err := b.field(threads, &entrant{name: "Athanor"})
+	if err != nil {
+		return err
+	}
+	defer dismiss(field)
+	for _, size := range sizes {
+		if !b.sizes[size.name] {
+			continue
+		}
+		dir, err := b.model(size.name, size.config)
+		if err != nil {
+			return err
+		}
+		for _, batch := range []int{1, 16} {
+			bytes := 4 * float64(size.config.Parameters()) / float64(batch)
+			c := contest{
+				part: "decode", name: fmt.Sprintf("%s, batch %d", size.name, batch), threads: threads, unit: "tokens/s",
+				work: float64(batch * decodeTokens), seconds: 0.3, limit: copying(threads, bytes),
+			}
+			job := request{Job: "decode", Model: dir, Batch: batch, Tokens: decodeTokens}
+			c.entrants = []*entrant{{name: "Athanor", player: field[0].player, job: job}}
+			if err := b.add(&c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// vocabulary of the tokenizer that is trained, and then encodes.
+const tokenizerVocabulary = 8192
+
+func (b *bench) tokenizers(threads int) error {
+	text, folder := filepath.Join(b.dir, "text.jsonl"), filepath.Join(b.dir, "tokenizer")
+	bytes, err := writeGoSources(b.ctx, text, b.megabytes<<20)
+	if err != nil {
+		return err
+	}
+	if err := writeTokenizer(text, folder); err != nil {
+		return err
+	}
+	job := request{Text: text, Tokenizer: folder, Vocab: tokenizerVocabulary}
+	for _, part := range []struct{ name, job, tiktoken string }{{"train", "train", ""}, {"encode", "encode", "encode-tiktoken"}} {
+		job.Job = part.job
+		entrants := []*entrant{{name: "Athanor", job: job}, {name: "tokenizers", job: job}}
+		if part.tiktoken != "" {
+			job.Job = part.tiktoken
+			entrants = append(entrants, &entrant{name: "tiktoken", job: job})
+		}
+		field, err := b.field(threads, entrants...)
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprintf("%s, %.1f MB", part.name, float64(bytes)/1e6)
+		err = b.add(&contest{
+			part: "bpe", name: name, threads: threads, unit: "MB/s", work: float64(bytes) / 1e6, seconds: 0.5, entrants: field,
+		})
+		dismiss(field)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeTokenizer(text, folder string) error {
+	texts, err := readTexts(text)
+	if err != nil {
+		return err
+	}
+	t, err := trainTokenizer(texts, tokenizerVocabulary)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	return t.Save(folder)
+}
