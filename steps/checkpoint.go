@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -142,6 +143,9 @@ func readManifest(dir string) (manifest, error) {
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
 		return m, err
+	}
+	if m.Files == nil {
+		return m, errors.New("its manifest names no files")
 	}
 	for name, want := range m.Files {
 		got, err := hashFile(filepath.Join(dir, name))

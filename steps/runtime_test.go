@@ -68,6 +68,10 @@ func TestRestoreFindsTheNewestWholeCheckpoint(t *testing.T) {
 	if got := restore(t, rt); got != "state 2" || !strings.Contains(events.String(), "damaged") {
 		t.Errorf("restored %q; events %s", got, events)
 	}
+	os.WriteFile(filepath.Join(dir, "checkpoints", "00000004", manifestName), []byte("{}"), 0o666)
+	if got := restore(t, rt); got != "state 2" {
+		t.Errorf("restored %q beside a manifest that names nothing", got)
+	}
 	if err := rt.Checkpoint(save("state 5")); err != nil {
 		t.Fatal(err)
 	}
