@@ -11,8 +11,10 @@ import (
 	"athanor/steps/dataset"
 	"athanor/steps/dpo"
 	"athanor/steps/evaluate"
+	"athanor/steps/grpo"
 	"athanor/steps/mixture"
 	"athanor/steps/model"
+	"athanor/steps/ppo"
 	"athanor/steps/pretrain"
 	"athanor/steps/rewardmodel"
 	"athanor/steps/scalinglaw"
@@ -32,6 +34,8 @@ var Types = []steps.Type{
 	average.Type,
 	sft.Type,
 	rewardmodel.Type,
+	ppo.Type,
+	grpo.Type,
 	dpo.Type,
 	evaluate.Type,
 }

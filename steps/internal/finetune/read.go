@@ -49,7 +49,7 @@ func (b *Base) Dialogues(ctx context.Context, rt *steps.Runtime, data steps.Arti
 	if set.Shape() != corpus.MessagesShape {
 		return nil, steps.Blame("data", "the dataset holds %s: dialogues are wanted, in a column messages, or as prompt and completion", describe(set.Shape()))
 	}
-	return read(ctx, rt, set, split, func(d *corpus.Document) (Example, bool, error) {
+	return readSplit(ctx, rt, set, split, func(d *corpus.Document) (Example, bool, error) {
 		c, short, err := b.Format.Fit(d.Messages, b.Context)
 		if err == nil && short && !cut {
 			err = &chat.Problem{Kind: chat.TooLong, Detail: fmt.Sprintf("it is longer than the context of %d tokens", b.Context)}
@@ -71,7 +71,7 @@ func (b *Base) Pairs(ctx context.Context, rt *steps.Runtime, data steps.Artifact
 	if set.Shape() != corpus.PreferenceShape && set.Shape() != corpus.DialoguePreferenceShape {
 		return nil, steps.Blame("data", "the dataset holds %s: preferences are wanted, with the columns prompt, chosen and rejected", describe(set.Shape()))
 	}
-	return read(ctx, rt, set, split, func(d *corpus.Document) (Example, bool, error) {
+	return readSplit(ctx, rt, set, split, func(d *corpus.Document) (Example, bool, error) {
 		prompt := d.Messages
 		if set.Shape() == corpus.PreferenceShape {
 			prompt = []chat.Message{{Role: chat.User, Content: d.Prompt}}
@@ -121,42 +121,65 @@ func describe(s corpus.Shape) string {
 // chunk is how many documents are encoded at a time.
 const chunk = 4096
 
+// readSplit is read for examples.
+func readSplit(ctx context.Context, rt *steps.Runtime, set *corpus.Dataset, name string, encode func(*corpus.Document) (Example, bool, error)) (*Split, error) {
+	examples, counts, err := read(ctx, rt, set, name, encode)
+	if err != nil {
+		return nil, err
+	}
+	return &Split{Examples: examples, Counts: counts}, nil
+}
+
 // read encodes a split, on all threads, in the order of the records.
-func read(ctx context.Context, rt *steps.Runtime, set *corpus.Dataset, name string, encode func(*corpus.Document) (Example, bool, error)) (*Split, error) {
-	out := &Split{Counts: Counts{Dropped: map[string]int64{}}}
+func read[T any](ctx context.Context, rt *steps.Runtime, set *corpus.Dataset, name string, encode func(*corpus.Document) (T, bool, error)) ([]T, Counts, error) {
+	counts := Counts{Dropped: map[string]int64{}}
+	var all []T
 	var docs []corpus.Document
 	at := 0
 	flush := func() error {
-		err := out.add(ctx, rt, docs, at, encode)
+		results, err := encodeAll(ctx, rt, docs, encode)
+		if err != nil {
+			return err
+		}
+		for i, r := range results {
+			kept, err := counts.count(at+i+1, r.cut, r.err)
+			if err != nil {
+				return err
+			}
+			if kept {
+				all = append(all, r.value)
+			}
+		}
 		at += len(docs)
 		docs = docs[:0]
-		return err
+		return nil
 	}
 	for d, err := range set.Documents(name) {
 		if err != nil {
-			return nil, err
+			return nil, counts, err
 		}
 		if docs = append(docs, d); len(docs) == chunk {
 			if err := flush(); err != nil {
-				return nil, err
+				return nil, counts, err
 			}
 		}
 	}
 	if err := flush(); err != nil {
-		return nil, err
+		return nil, counts, err
 	}
-	out.Counts.Kept = len(out.Examples)
-	return out, nil
+	counts.Kept = len(all)
+	return all, counts, nil
 }
 
-// add encodes documents; first is the number of the first one in its split.
-func (s *Split) add(ctx context.Context, rt *steps.Runtime, docs []corpus.Document, first int, encode func(*corpus.Document) (Example, bool, error)) error {
-	type result struct {
-		example Example
-		cut     bool
-		err     error
-	}
-	results := make([]result, len(docs))
+// An encoded is what became of one record.
+type encoded[T any] struct {
+	value T
+	cut   bool
+	err   error
+}
+
+func encodeAll[T any](ctx context.Context, rt *steps.Runtime, docs []corpus.Document, encode func(*corpus.Document) (T, bool, error)) ([]encoded[T], error) {
+	results := make([]encoded[T], len(docs))
 	g, ctx := errgroup.WithContext(ctx)
 	threads := rt.Spec().Threads
 	if threads <= 0 {
@@ -166,48 +189,51 @@ func (s *Split) add(ctx context.Context, rt *steps.Runtime, docs []corpus.Docume
 		g.Go(func() error {
 			for i := worker; i < len(docs) && ctx.Err() == nil; i += threads {
 				r := &results[i]
-				r.example, r.cut, r.err = encode(&docs[i])
+				r.value, r.cut, r.err = encode(&docs[i])
 			}
 			return ctx.Err()
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	for i, r := range results {
-		var problem *chat.Problem
-		switch {
-		case errors.As(r.err, &problem):
-			s.Counts.Dropped[problem.Kind]++
-			if len(s.Counts.Examples) < shown {
-				s.Counts.Examples = append(s.Counts.Examples, fmt.Sprintf("record %d: %s", first+i+1, problem.Detail))
-			}
-			continue
-		case r.err != nil:
-			return steps.Blame("data", "record %d: %w", first+i+1, r.err)
+	return results, g.Wait()
+}
+
+// count notes what became of a record; record counts from 1. It reports whether the record is kept.
+func (c *Counts) count(record int, cut bool, err error) (bool, error) {
+	var problem *chat.Problem
+	switch {
+	case errors.As(err, &problem):
+		c.Dropped[problem.Kind]++
+		if len(c.Examples) < shown {
+			c.Examples = append(c.Examples, fmt.Sprintf("record %d: %s", record, problem.Detail))
 		}
-		if r.cut {
-			s.Counts.Truncated++
-		}
-		s.Examples = append(s.Examples, r.example)
+		return false, nil
+	case err != nil:
+		return false, steps.Blame("data", "record %d: %w", record, err)
 	}
-	return nil
+	if cut {
+		c.Truncated++
+	}
+	return true, nil
 }
 
 // Report tells the user what was dropped or cut. Nothing left to train on is an error.
-func (s *Split) Report(rt *steps.Runtime) error {
-	dropped, total := s.Counts.describe()
-	if s.Counts.Kept == 0 {
+func (s *Split) Report(rt *steps.Runtime) error { return s.Counts.Report(rt, "trained on") }
+
+// Report tells the user what was dropped or cut of records that shall be used as purpose says: "trained on". Nothing
+// left is an error.
+func (c *Counts) Report(rt *steps.Runtime, purpose string) error {
+	dropped, total := c.describe()
+	if c.Kept == 0 {
 		if total == 0 {
-			return steps.Blame("data", "the dataset has no documents to train on")
+			return steps.Blame("data", "the dataset has no documents that could be %s", purpose)
 		}
-		return steps.Blame("data", "none of the %d records can be trained on: %s. %s", total, dropped, s.Counts.Examples[0])
+		return steps.Blame("data", "none of the %d records can be %s: %s. %s", total, purpose, dropped, c.Examples[0])
 	}
 	if total > 0 {
-		rt.Warn("%d of %d records are dropped: %s. %s", total, total+int64(s.Counts.Kept), dropped, s.Counts.Examples[0])
+		rt.Warn("%d of %d records are dropped: %s. %s", total, total+int64(c.Kept), dropped, c.Examples[0])
 	}
-	if s.Counts.Truncated > 0 {
-		rt.Warn("%d of %d dialogues are longer than the context and lose turns at their end", s.Counts.Truncated, s.Counts.Kept)
+	if c.Truncated > 0 {
+		rt.Warn("%d of %d dialogues are longer than the context and lose turns at their end", c.Truncated, c.Kept)
 	}
 	return nil
 }

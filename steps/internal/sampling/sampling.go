@@ -31,6 +31,8 @@ type Sample struct {
 	Prompt string `json:"prompt"`
 	Text   string `json:"text"`  // what the model added
 	Ended  bool   `json:"ended"` // it ended the text by itself
+
+	Score *float64 `json:"score,omitempty"` // of the answer, where something scores them
 }
 
 // Draw continues every prompt. The same model, configuration and seed give the same samples.
@@ -97,6 +99,9 @@ func Markdown(samples []Sample) string {
 		end := " …"
 		if s.Ended {
 			end = " ∎"
+		}
+		if s.Score != nil {
+			end += fmt.Sprintf(" (%.3f)", *s.Score)
 		}
 		fence := "```"
 		for strings.Contains(s.Prompt+s.Text, fence) {

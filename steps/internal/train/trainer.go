@@ -55,6 +55,19 @@ func NewTrainer(dev gpu.Device, m Model, o Objective, config AdamW, micro int) (
 // Close frees the optimizer's moments.
 func (t *Trainer) Close() { t.optimizer.close() }
 
+// Save writes the weights and the moments of the optimizer to a file of a checkpoint. A caller that drives the Trainer
+// itself keeps Updates beside it.
+func (t *Trainer) Save(path string) error { return create(path, t.optimizer.write) }
+
+// Load reads what Save wrote, for a Trainer of the same model; updates is what Updates was.
+func (t *Trainer) Load(path string, updates int) error {
+	t.optimizer.updates = updates
+	return open(path, t.optimizer.read)
+}
+
+// Updates is how many steps have changed the weights.
+func (t *Trainer) Updates() int { return t.optimizer.updates }
+
 // A Result is what one optimizer step came to.
 type Result struct {
 	Loss     float64 // mean per unit, before the update; undefined without units

@@ -1,0 +1,67 @@
+package finetune
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"athanor/steps"
+	"athanor/steps/internal/chat"
+	"athanor/steps/internal/corpus"
+)
+
+// A Prompt is a dialogue that waits for the assistant.
+type Prompt struct {
+	Messages  []chat.Message
+	IDs       []int32 // as the chat template lays it out, with the opening of the answer
+	Reference string  // the answer that the dataset has; "" if it has none
+}
+
+// Prompts reads what a model shall answer from any dataset that has questions: its column prompt, dialogues up to their
+// last answer, or what preferences are about. The last answer, or the better one, is the prompt's Reference. system, if
+// not nil, is put before a dialogue without a system message. A prompt that leaves no room for an answer of so many
+// tokens is dropped.
+func (b *Base) Prompts(ctx context.Context, rt *steps.Runtime, data steps.Artifact, split string, system *string, answer int) ([]Prompt, Counts, error) {
+	set, err := corpus.Open(data.Path)
+	if err != nil {
+		return nil, Counts{}, err
+	}
+	if set.Shape() == corpus.TextShape {
+		return nil, Counts{}, steps.Blame("data", "the dataset holds plain texts: prompts are wanted, in a column prompt, or dialogues or preferences")
+	}
+	return read(ctx, rt, set, split, func(d *corpus.Document) (Prompt, bool, error) {
+		p := ask(d)
+		if system != nil && (len(p.Messages) == 0 || p.Messages[0].Role != chat.System) {
+			p.Messages = slices.Insert(p.Messages, 0, chat.Message{Role: chat.System, Content: *system})
+		}
+		var err error
+		if p.IDs, err = b.Format.Prompt(p.Messages); err != nil {
+			return p, false, err
+		}
+		if n := len(p.IDs); n+answer > b.Context {
+			return p, false, &chat.Problem{Kind: chat.TooLong, Detail: fmt.Sprintf(
+				"its prompt of %d tokens leaves no room for an answer of %d in the context of %d", n, answer, b.Context)}
+		}
+		return p, false, nil
+	})
+}
+
+// ask is the dialogue of a document that an answer is wanted to, and the answer that it has.
+func ask(d *corpus.Document) Prompt {
+	switch d.Shape() {
+	case corpus.DialoguePreferenceShape:
+		return Prompt{Messages: slices.Clone(d.Messages), Reference: d.Chosen}
+	case corpus.MessagesShape:
+		last := len(d.Messages)
+		for i, m := range d.Messages {
+			if m.Role == chat.Assistant {
+				last = i
+			}
+		}
+		if last == len(d.Messages) {
+			return Prompt{Messages: slices.Clone(d.Messages)}
+		}
+		return Prompt{Messages: slices.Clone(d.Messages[:last]), Reference: d.Messages[last].Content}
+	}
+	return Prompt{Messages: []chat.Message{{Role: chat.User, Content: d.Prompt}}, Reference: d.Chosen}
+}
