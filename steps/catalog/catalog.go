@@ -11,6 +11,7 @@ import (
 	"athanor/steps/dataset"
 	"athanor/steps/dpo"
 	"athanor/steps/evaluate"
+	"athanor/steps/generate"
 	"athanor/steps/grpo"
 	"athanor/steps/mixture"
 	"athanor/steps/model"
@@ -34,6 +35,7 @@ var Types = []steps.Type{
 	average.Type,
 	sft.Type,
 	rewardmodel.Type,
+	generate.Type,
 	ppo.Type,
 	grpo.Type,
 	dpo.Type,

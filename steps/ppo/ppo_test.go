@@ -35,10 +35,10 @@ func recipe(t testing.TB) *Config {
 			Policy:     traintest.Model(t, tokenizer, traintest.Config(tokenizer.VocabSize())),
 			Data:       traintest.DocumentSet(t, traintest.Documents(0, 40, ask), nil),
 			Config:     reward.Config{RewardWeight: 1, Rules: []reward.Rule{{Name: "letter", Weight: 1, Matches: ptr("w")}}},
-			Iterations: 12,
-			Rollout:    reinforce.Rollouts{Prompts: 32, Tokens: 8, Temperature: 1, Samples: 4},
+			Iterations: 30,
+			Rollout:    reinforce.Rollouts{Prompts: 64, Tokens: 8, Temperature: 1, Samples: 4},
 			Update:     reinforce.Update{Size: 16, MicroTokens: ptr(200)},
-			Optimizer:  reinforce.Optimizer{LR: 3e-3, Betas: []float64{0.9, 0.999}, Eps: 1e-5, GradClip: 1},
+			Optimizer:  reinforce.Optimizer{LR: 1e-2, Betas: []float64{0.9, 0.999}, Eps: 1e-5, GradClip: 1},
 			Schedule:   finetune.Schedule{Warmup: 0, Shape: "constant", Final: 1},
 			Warn:       reinforce.Ranges{KL: 20, Entropy: 0.05, Length: 2, Truncated: 1, Clipped: 0.4, Gap: 0.01},
 

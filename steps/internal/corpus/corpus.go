@@ -50,6 +50,8 @@ type Document struct {
 	Prompt   string
 	Chosen   string
 	Rejected string
+
+	Score float64 // of the last message, for [CreateScored] alone: it is not read back
 }
 
 // Shape tells which columns the document has; where there are several kinds, preferences about a dialogue come first,

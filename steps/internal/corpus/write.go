@@ -33,6 +33,10 @@ type (
 	messagesRow struct {
 		Messages []messageRow `parquet:"messages,list"`
 	}
+	scoredRow struct {
+		Messages []messageRow `parquet:"messages,list"`
+		Score    float64      `parquet:"score"`
+	}
 	promptRow struct {
 		Prompt string `parquet:"prompt,plain"`
 	}
@@ -52,12 +56,20 @@ type (
 type Writer struct {
 	dir    string
 	shape  Shape
+	scored bool
 	splits map[string]*splitWriter
 }
 
 // Create starts a dataset in dir, an existing empty folder.
 func Create(dir string) *Writer {
 	return &Writer{dir: dir, splits: map[string]*splitWriter{}}
+}
+
+// CreateScored is Create for dialogues with a score: they have a column score beside messages, for other tools to read.
+func CreateScored(dir string) *Writer {
+	w := Create(dir)
+	w.scored = true
+	return w
 }
 
 // Write adds a document to a split. All documents of a dataset have one shape.
@@ -69,7 +81,7 @@ func (w *Writer) Write(split string, d *Document) error {
 	}
 	s := w.splits[split]
 	if s == nil {
-		s = &splitWriter{dir: w.dir, name: split, shape: w.shape}
+		s = &splitWriter{dir: w.dir, name: split, shape: w.shape, scored: w.scored}
 		w.splits[split] = s
 	}
 	return s.write(d)
@@ -111,6 +123,7 @@ func (w *Writer) Abort() {
 type splitWriter struct {
 	dir, name string
 	shape     Shape
+	scored    bool
 	split     Split
 
 	file       *os.File
@@ -155,7 +168,7 @@ func (s *splitWriter) openFile() error {
 		return err
 	}
 	s.file, s.buffer = f, bufio.NewWriterSize(f, 1<<20)
-	s.rows = newRowWriter(s.buffer, s.shape)
+	s.rows = newRowWriter(s.buffer, s.shape, s.scored)
 	s.groupBytes, s.groupRows, s.written = 0, 0, 0
 	s.split.Files = append(s.split.Files, name)
 	return nil
@@ -186,7 +199,10 @@ type rowWriter interface {
 	close() error
 }
 
-func newRowWriter(w *bufio.Writer, shape Shape) rowWriter {
+func newRowWriter(w *bufio.Writer, shape Shape, scored bool) rowWriter {
+	if scored && shape == MessagesShape {
+		return newRows(w, func(d *Document) scoredRow { return scoredRow{messageRows(d.Messages), d.Score} })
+	}
 	switch shape {
 	case MessagesShape:
 		return newRows(w, func(d *Document) messagesRow { return messagesRow{messageRows(d.Messages)} })

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"athanor/steps"
 	"athanor/steps/internal/chat"
 	"athanor/steps/internal/corpus"
+	"athanor/steps/internal/llm"
 )
 
 // A Prompt is a dialogue that waits for the assistant.
@@ -64,4 +66,39 @@ func ask(d *corpus.Document) Prompt {
 		return Prompt{Messages: slices.Clone(d.Messages[:last]), Reference: d.Messages[last].Content}
 	}
 	return Prompt{Messages: []chat.Message{{Role: chat.User, Content: d.Prompt}}, Reference: d.Chosen}
+}
+
+// An Answer is what a model gave to a prompt.
+type Answer struct {
+	IDs   []int32   `json:"ids"`   // sampled, the token that ended it included
+	Logp  []float64 `json:"logp"`  // of each, as the sampler drew it
+	Ended bool      `json:"ended"` // it ended by itself
+	Text  string    `json:"text"`  // without the token that ended it
+}
+
+// Draw lets a model answer: answer i is to prompts[i]. The tokens that end an answer are those of the chat format.
+func (b *Base) Draw(ctx context.Context, m *llm.Model, prompts []Prompt, s llm.Sampling) ([]Answer, error) {
+	ids := make([][]int32, len(prompts))
+	for i := range prompts {
+		ids[i] = prompts[i].IDs
+	}
+	s.Stop = b.Format.Stop()
+	out := make([]Answer, len(prompts))
+	answers, err := m.Generate(ctx, ids, s, func(seq int, _ int32, logp float64) error {
+		out[seq].Logp = append(out[seq].Logp, logp)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sampling answers: %w", err)
+	}
+	for i, ids := range answers {
+		a := &out[i]
+		a.IDs = ids
+		said := ids
+		if n := len(ids); slices.Contains(s.Stop, ids[n-1]) {
+			a.Ended, said = true, ids[:n-1]
+		}
+		a.Text = strings.ToValidUTF8(b.Tokenizer.Decode(said), "\uFFFD")
+	}
+	return out, nil
 }

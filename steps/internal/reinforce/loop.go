@@ -114,20 +114,18 @@ func (t *Training) rollouts(ctx context.Context) ([]Rollout, error) {
 	for _, number := range numbers {
 		which = append(which, slices.Repeat([]int{number}, t.Group)...)
 	}
-	prompts := pick(t.prompts, which)
-	rollouts, err := Draw(ctx, t.model, t.base.Tokenizer, prompts, llm.Sampling{
-		MaxTokens: c.Rollout.Tokens, Temperature: c.Rollout.Temperature, Stop: t.stop, Seed: mix(t.runtime.Seed(), t.state.Iteration),
+	drawn, err := t.base.Draw(ctx, t.model, pick(t.prompts, which), llm.Sampling{
+		MaxTokens: c.Rollout.Tokens, Temperature: c.Rollout.Temperature, Seed: mix(t.runtime.Seed(), t.state.Iteration),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("sampling answers: %w", err)
+		return nil, err
 	}
-	answers := make([]reward.Answer, len(rollouts))
-	for i := range rollouts {
-		r := &rollouts[i]
-		r.Prompt = which[i]
-		answers[i] = reward.Answer{Prompt: &t.prompts[r.Prompt], IDs: r.IDs, Ended: r.Ended, Text: r.Text}
+	rollouts, judged := make([]Rollout, len(drawn)), make([]reward.Answer, len(drawn))
+	for i, a := range drawn {
+		rollouts[i] = Rollout{Answer: a, Prompt: which[i]}
+		judged[i] = reward.Answer{Answer: a, Prompt: &t.prompts[which[i]]}
 	}
-	scores, err := t.judge.Score(ctx, answers)
+	scores, err := t.judge.Score(ctx, judged)
 	if err != nil {
 		return nil, err
 	}

@@ -3,10 +3,8 @@ package reinforce
 import (
 	"context"
 	"math/rand/v2"
-	"strings"
 
 	"athanor/gpu"
-	"athanor/steps/internal/bpe"
 	"athanor/steps/internal/finetune"
 	"athanor/steps/internal/llm"
 	"athanor/steps/internal/reward"
@@ -15,11 +13,9 @@ import (
 
 // A Rollout is one sampled answer and all that is known of it. Its numbers are per token of the answer, in order.
 type Rollout struct {
+	finetune.Answer
+
 	Prompt int       `json:"prompt"` // its number
-	IDs    []int32   `json:"ids"`    // of the answer, the token that ended it included
-	Ended  bool      `json:"ended"`  // it ended by itself
-	Text   string    `json:"text"`   // without that token
-	Logp   []float64 `json:"logp"`   // of the sampler
 	Ref    []float64 `json:"ref"`    // log-probabilities of the reference
 	Values []float64 `json:"values"` // of the critic, before each token; nil without one
 
@@ -32,34 +28,6 @@ type Rollout struct {
 // Tokens are a micro-batch's numbers per token of its stream; they are 0 where there is no target.
 type Tokens struct {
 	Old, Ref, Advantages, Values, Returns []float64
-}
-
-// Draw lets a model answer: answer i is to prompts[i], as it is at the temperature.
-func Draw(ctx context.Context, m *llm.Model, t *bpe.Tokenizer, prompts []finetune.Prompt, s llm.Sampling) ([]Rollout, error) {
-	ids := make([][]int32, len(prompts))
-	for i := range prompts {
-		ids[i] = prompts[i].IDs
-	}
-	out := make([]Rollout, len(prompts))
-	answers, err := m.Generate(ctx, ids, s, func(seq int, _ int32, logp float64) error {
-		out[seq].Logp = append(out[seq].Logp, logp)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for i, answer := range answers {
-		r := &out[i]
-		r.IDs = answer
-		said := answer
-		for _, id := range s.Stop {
-			if n := len(answer); answer[n-1] == id {
-				r.Ended, said = true, answer[:n-1]
-			}
-		}
-		r.Text = strings.ToValidUTF8(t.Decode(said), "\uFFFD")
-	}
-	return out, nil
 }
 
 // chosen are the numbers of an iteration's prompts: epoch after epoch, each in an order of its own.

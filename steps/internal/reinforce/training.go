@@ -44,7 +44,6 @@ type Training struct {
 	base     *finetune.Base
 	prompts  []finetune.Prompt
 	counts   finetune.Counts
-	stop     []int32 // tokens that end an answer
 	micro    int
 	schedule train.Schedule
 
@@ -104,7 +103,6 @@ func (t *Training) open(ctx context.Context) error {
 	if err := t.counts.Report(rt, "answered"); err != nil {
 		return err
 	}
-	t.stop = t.base.Format.Stop()
 	longest := 0
 	for _, p := range t.prompts {
 		longest = max(longest, len(p.IDs)+c.Rollout.Tokens)

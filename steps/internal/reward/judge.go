@@ -21,16 +21,15 @@ const ModelName = "reward_model"
 
 // An Answer is what is scored.
 type Answer struct {
+	finetune.Answer
+
 	Prompt *finetune.Prompt
-	IDs    []int32 // sampled, the token that ended it included if one did
-	Ended  bool
-	Text   string // without that token
 }
 
 // A Score is the verdict on one answer.
 type Score struct {
 	Total float64            `json:"total"`
-	Parts map[string]float64 `json:"parts,omitempty"` // points by the name of the rule, before weights; nil if there is one part alone
+	Parts map[string]float64 `json:"parts"` // points by the name of the rule, before weights
 }
 
 // A Judge scores answers.
@@ -108,7 +107,7 @@ func (j *Judge) Score(ctx context.Context, answers []Answer) ([]Score, error) {
 	}
 	add := func(name, blame string, weight float64, points []float64) error {
 		for i, p := range points {
-			if math.IsNaN(p) || math.IsInf(p, 0) {
+			if worth := weight * p; math.IsNaN(worth) || math.IsInf(worth, 0) {
 				return steps.Blame(blame, "the reward of an answer is %v: %q", p, shorten(answers[i].Text))
 			}
 			scores[i].Parts[name] = p

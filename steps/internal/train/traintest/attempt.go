@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"athanor/steps"
@@ -109,4 +110,28 @@ func Interrupted(t testing.TB, typ *steps.Type, config any, after ...int) (map[s
 	l, err := Attempt(t, context.Background(), typ, config, dir, nil)
 	check(t, err)
 	return Outputs(t, dir), l
+}
+
+// Countdown returns a context that ends when it has been looked at so many times: a step that runs under it stops at a
+// place that is the same every time, in the midst of whatever it does.
+func Countdown(looks int) context.Context {
+	ctx, stop := context.WithCancel(context.Background())
+	return &countdown{Context: ctx, stop: stop, left: looks}
+}
+
+type countdown struct {
+	context.Context
+	stop context.CancelFunc
+
+	mu   sync.Mutex
+	left int
+}
+
+func (c *countdown) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left--; c.left < 0 {
+		c.stop()
+	}
+	return c.Context.Err()
 }
