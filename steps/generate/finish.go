@@ -73,7 +73,7 @@ func (g *generation) finish() error {
 			t.keptScore += answers[at].Score
 		}
 		if slices.Contains(show, i) {
-			t.show(g, &g.prompts[i], answers, i)
+			t.show(g, &g.prompts[i], answers)
 		}
 	}
 	if t.kept == 0 {
@@ -128,7 +128,7 @@ func (g *generation) choose(p *finetune.Prompt, answers []answer, t *tally) ([]i
 }
 
 // show adds the best and the worst answer to a prompt to the report.
-func (t *tally) show(g *generation, p *finetune.Prompt, answers []answer, number int) {
+func (t *tally) show(g *generation, p *finetune.Prompt, answers []answer) {
 	best, worst := 0, 0
 	for i, a := range answers {
 		if a.Score > answers[best].Score {

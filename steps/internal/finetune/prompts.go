@@ -42,7 +42,7 @@ func (b *Base) Prompts(ctx context.Context, rt *steps.Runtime, data steps.Artifa
 		}
 		if n := len(p.IDs); n+answer > b.Context {
 			return p, false, &chat.Problem{Kind: chat.TooLong, Detail: fmt.Sprintf(
-				"its prompt of %d tokens leaves no room for an answer of %d in the context of %d", n, answer, b.Context)}
+				"its prompt of %d tokens leaves no room for an answer of %d in the context of %d: ask for shorter answers", n, answer, b.Context)}
 		}
 		return p, false, nil
 	})
