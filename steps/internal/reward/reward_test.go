@@ -19,7 +19,7 @@ import (
 func ptr[T any](v T) *T { return &v }
 
 // world is a model with its chat format, a reward model, and answers to questions: ended, and cut short.
-func world(t *testing.T) (*steps.Runtime, *finetune.Base, steps.Artifact, []Answer) {
+func world(t *testing.T, template *string) (*steps.Runtime, *finetune.Base, steps.Artifact, []Answer) {
 	t.Helper()
 	tokenizer := traintest.Tokenizer(t)
 	model := traintest.Model(t, tokenizer, traintest.Config(tokenizer.VocabSize()))
@@ -28,7 +28,7 @@ func world(t *testing.T) (*steps.Runtime, *finetune.Base, steps.Artifact, []Answ
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rt.Close() })
-	base, err := finetune.Open(rt, model, nil, nil)
+	base, err := finetune.Open(rt, model, template, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,9 +71,18 @@ func totals(t *testing.T, rt *steps.Runtime, base *finetune.Base, c Config, answ
 }
 
 // TestPitfall7Score: an answer's score is the one that the reward model gives to the dialogue as it was trained to read
-// it, whether the sampled answer ended or not, less the shift of its configuration.
+// it, whether the sampled answer ended or not, less the shift of its configuration; also where the template writes
+// something behind the token that ends an answer.
 func TestPitfall7Score(t *testing.T) {
-	rt, base, model, answers := world(t)
+	trailing := "{% for m in messages %}{{ '<|start_header_id|>' + m.role + '<|end_header_id|>' + m.content + '<|eot_id|>\n' }}{% endfor %}" +
+		"{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>' }}{% endif %}"
+	for name, template := range map[string]*string{"llama3": nil, "trailing": &trailing} {
+		t.Run(name, func(t *testing.T) { checkScores(t, template) })
+	}
+}
+
+func checkScores(t *testing.T, template *string) {
+	rt, base, model, answers := world(t, template)
 	judge := traintest.ScoreModel(t, model, 0.25)
 	got := totals(t, rt, base, Config{Reward: judge, RewardWeight: 2}, answers)
 	m, err := llm.LoadScore(ref.Open(), judge.Path, 0)
@@ -102,7 +111,7 @@ func TestPitfall7Score(t *testing.T) {
 
 // TestRules: points and weighted sums.
 func TestRules(t *testing.T) {
-	rt, base, _, answers := world(t)
+	rt, base, _, answers := world(t, nil)
 	answers = answers[:3]
 	answers[1].Text = " " + answers[1].Text + "\n"
 	answers[2].Text = "I think: #### 7 no, #### 42"
@@ -124,7 +133,7 @@ func TestRules(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	rt, base, model, answers := world(t)
+	rt, base, model, answers := world(t, nil)
 	program := func(command ...string) Config { return Config{Rules: []Rule{{Name: "p", Weight: 1, Program: command}}} }
 	other := traintest.ScoreModel(t, model, 0)
 	path := filepath.Join(other.Path, "tokenizer.json")
@@ -132,7 +141,7 @@ func TestErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(strings.Replace(string(data), `"Ġthe"`, `"Ġhte"`, 1)), 0o666); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Replace(string(data), `<|python_tag|>`, `<|python_tig|>`, -1)), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	broken := traintest.ScoreModel(t, model, math.MaxFloat64)
@@ -140,7 +149,7 @@ func TestErrors(t *testing.T) {
 		config Config
 		want   string
 	}{
-		"another tokenizer":    {Config{Reward: other, RewardWeight: 1}, "reward: "},
+		"another tokenizer":    {Config{Reward: other, RewardWeight: 1}, "reward: it has another tokenizer"},
 		"a language model":     {Config{Reward: model}, "reward: it is a language model"},
 		"an infinite score":    {Config{Reward: broken, RewardWeight: 2}, "reward: the reward of an answer is -"},
 		"NaN":                  {program("awk", `{print "nan"}`), "rule[0]: the reward of an answer is NaN: "},
