@@ -33,6 +33,9 @@ func (b *Base) Prompts(ctx context.Context, rt *steps.Runtime, data steps.Artifa
 	}
 	return read(ctx, rt, set, split, func(d *corpus.Document) (Prompt, bool, error) {
 		p := ask(d)
+		if n := len(p.Messages); n > 0 && strings.TrimSpace(p.Messages[n-1].Content) == "" {
+			return p, false, &chat.Problem{Kind: chat.Empty, Detail: "its prompt is empty"}
+		}
 		if system != nil && (len(p.Messages) == 0 || p.Messages[0].Role != chat.System) {
 			p.Messages = slices.Insert(p.Messages, 0, chat.Message{Role: chat.System, Content: *system})
 		}
