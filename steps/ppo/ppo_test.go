@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -219,13 +221,18 @@ func TestErrors(t *testing.T) {
 		change func(c *Config)
 		want   string
 	}{
-		"nothing scores":    {func(c *Config) { c.Rules = nil }, "reward: nothing says which answers are good"},
-		"temperature":       {func(c *Config) { c.Rollout.Temperature = 0 }, "rollout.temperature: a temperature of 0"},
-		"betas":             {func(c *Config) { c.Optimizer.Betas = []float64{1, 0} }, "optimizer.betas: betas are"},
-		"target":            {func(c *Config) { c.KL.Target = ptr(0.0) }, "kl.target: a target of 0"},
-		"no room":           {func(c *Config) { c.Rollout.Tokens = 128 }, "data: none of the 40 records can be answered: 40 too_long"},
-		"micro":             {func(c *Config) { c.Update.MicroTokens = ptr(9) }, "update.micro_tokens: micro-batches of 9 tokens cannot hold"},
-		"a scoring policy":  {func(c *Config) { c.Policy = traintest.ScoreModel(t, c.Policy, 0) }, "it is a reward model"},
+		"nothing scores":   {func(c *Config) { c.Rules = nil }, "reward: nothing says which answers are good"},
+		"temperature":      {func(c *Config) { c.Rollout.Temperature = 0 }, "rollout.temperature: a temperature of 0"},
+		"betas":            {func(c *Config) { c.Optimizer.Betas = []float64{1, 0} }, "optimizer.betas: betas are"},
+		"target":           {func(c *Config) { c.KL.Target = ptr(0.0) }, "kl.target: a target of 0"},
+		"no room":          {func(c *Config) { c.Rollout.Tokens = 128 }, "data: none of the 40 records can be answered: 40 too_long"},
+		"micro":            {func(c *Config) { c.Update.MicroTokens = ptr(9) }, "update.micro_tokens: micro-batches of 9 tokens cannot hold"},
+		"a scoring policy": {func(c *Config) { c.Policy = traintest.ScoreModel(t, c.Policy, 0) }, "it is a reward model"},
+		"no chat template": {func(c *Config) {
+			if err := os.Remove(filepath.Join(c.Policy.Path, "tokenizer_config.json")); err != nil {
+				t.Fatal(err)
+			}
+		}, "policy: the model's tokenizer has no chat template"},
 		"a speaking critic": {func(c *Config) { c.Critic = c.Policy }, "critic: it is a language model"},
 		"a speaking reward": {func(c *Config) { c.Reward = c.Policy }, "reward: it is a language model"},
 		"NaN": {func(c *Config) {

@@ -2,6 +2,7 @@ package reinforce
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -95,6 +96,10 @@ func (t *Training) open(ctx context.Context) error {
 	c, rt := &t.Config, t.runtime
 	var err error
 	if t.base, err = finetune.Open(rt, c.Policy, nil, c.Context); err != nil {
+		var blamed *steps.AttributeError
+		if errors.As(err, &blamed) && blamed.Path == "model" {
+			blamed.Path = "policy"
+		}
 		return err
 	}
 	if t.prompts, t.counts, err = t.base.Prompts(ctx, rt, c.Data, corpus.Train, c.Rollout.System, c.Rollout.Tokens); err != nil {

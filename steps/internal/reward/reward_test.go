@@ -141,7 +141,7 @@ func TestErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(strings.Replace(string(data), `<|python_tag|>`, `<|python_tig|>`, -1)), 0o666); err != nil {
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(data), `<|python_tag|>`, `<|python_tig|>`)), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	broken := traintest.ScoreModel(t, model, math.MaxFloat64)
