@@ -24,11 +24,11 @@ func (t *Training) iterate(ctx context.Context) error {
 		}
 		if t.state.Rollouts == nil {
 			done, err := t.sample(ctx)
-			if done {
-				return nil
-			}
 			if err != nil {
 				return errors.Join(err, t.interrupted(ctx))
+			}
+			if done {
+				return nil
 			}
 		}
 		figures := maps.Clone(t.state.Figures)
