@@ -96,3 +96,22 @@ func TestTicksAreRoundAndWithin(t *testing.T) {
 		}
 	}
 }
+
+func TestHeatMap(t *testing.T) {
+	m := HeatMap{Title: "<found>", XLabel: "tokens", YLabel: "depth", Columns: []string{"10", "20", "30"}, Rows: []string{"a", "b"},
+		Values: [][]float64{{0, 0.5, 1}, {1, 0.25, 0}}}
+	svg := m.SVG()
+	if n := elements(t, svg); n["svg"] != 1 || n["rect"] != 7 {
+		t.Errorf("elements %v", n)
+	}
+	s := string(svg)
+	for colour, times := range map[string]int{"#d73027": 2, "#fff0b0": 1, "#1a9850": 2} {
+		if strings.Count(s, colour) != times {
+			t.Errorf("%s stands there %d times in\n%s", colour, strings.Count(s, colour), s)
+		}
+	}
+	if !strings.Contains(s, ">25 %<") || !strings.Contains(s, "&lt;found&gt;") {
+		t.Error(s)
+	}
+	elements(t, (&HeatMap{}).SVG())
+}

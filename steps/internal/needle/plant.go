@@ -1,0 +1,88 @@
+package needle
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Planting writes facts into documents for training. Each stands there twice: the second time its value can be known
+// only by looking back at the first.
+type Planting struct {
+	Facts
+	Every    int // bytes of text for each fact; a shorter document gets one
+	Distance int // most bytes of text between the two; 0: as many as the document has
+}
+
+// mostFacts is how many facts one document has at most: there are thousands of keys, and no two may be the same.
+const mostFacts = 256
+
+// Into returns the text with facts, and how many. The same text and seed give the same facts at the same places.
+func (p Planting) Into(text string, seed uint64) (string, int) {
+	r := rand.New(rand.NewPCG(seed, 0x6e6565646c65)) // any constant: a stream of its own
+	n := min(max(1, len(text)/p.Every), mostFacts)
+	longest := len(text)
+	if p.Distance > 0 {
+		longest = min(longest, p.Distance)
+	}
+	type insertion struct {
+		at   int
+		text string
+	}
+	var all []insertion
+	known := map[string]bool{}
+	for range n {
+		fact := p.Draw(Training, r)
+		for known[fact.Key] {
+			fact = p.Draw(Training, r)
+		}
+		known[fact.Key] = true
+		distance := r.IntN(longest + 1)
+		first := r.IntN(len(text) - distance + 1)
+		sentence := p.sentence(fact)
+		for _, at := range []int{first, first + distance} {
+			all = append(all, insertion{lineStart(text, at), sentence})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b insertion) int { return a.at - b.at })
+	var b strings.Builder
+	from := 0
+	for _, in := range all {
+		b.WriteString(text[from:in.at])
+		from = in.at
+		b.WriteString(ownLine(in.text, b.Len() == 0 || strings.HasSuffix(b.String(), "\n")))
+	}
+	b.WriteString(text[from:])
+	return b.String(), n
+}
+
+// ownLine gives a sentence a line of its own.
+func ownLine(sentence string, atLineStart bool) string {
+	if atLineStart {
+		return sentence + "\n"
+	}
+	return "\n" + sentence + "\n"
+}
+
+// nearby is how far a place may be moved to the start of a line or of a word, in bytes.
+const nearby = 200
+
+// lineStart moves a place on to the start of the next line if there is one nearby, else before the next space, else
+// between two characters.
+func lineStart(text string, at int) int {
+	if at == 0 || text[at-1] == '\n' {
+		return at
+	}
+	window := text[at:min(len(text), at+nearby)]
+	if i := strings.IndexByte(window, '\n'); i >= 0 {
+		return at + i + 1
+	}
+	if i := strings.IndexByte(window, ' '); i >= 0 {
+		return at + i
+	}
+	for at < len(text) && !utf8.RuneStart(text[at]) {
+		at++
+	}
+	return at
+}
