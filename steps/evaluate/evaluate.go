@@ -1,6 +1,6 @@
 // Package evaluate is the step type evaluate: it says how well one or several models predict held-out text, in nats per
 // token and in bits per byte, beside what compressors make of the same text, and how they do on tasks: multiple choice,
-// the last word of a text, answers that are compared with the right ones. Every figure has a confidence interval.
+// the last word of a text, answers that are compared with the right ones, facts to be found in long texts. Every figure has a confidence interval.
 //
 // How log-probabilities are computed is steps/internal/train and steps/internal/llm; this package finds the text,
 // encodes it with the model's own tokenizer and writes the tables. The tasks are scored as EleutherAI's
@@ -21,10 +21,10 @@ var Type = steps.Type{
 	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
-		{Name: "report", Type: "report", Doc: "results.json, items.jsonl, samples.jsonl, summary.md."},
+		{Name: "report", Type: "report", Doc: "results.json, items.jsonl, samples.jsonl, summary.md; needle_TEST.svg of each needle test."},
 		{Name: "loss", Type: "map(number)", Doc: "Loss in nats per token, by dataset. Here and below: of the models to compare with, by NAME/DATASET or NAME/TASK."},
 		{Name: "bits_per_byte", Type: "map(number)", Doc: "Bits per byte of text, by dataset."},
-		{Name: "accuracy", Type: "map(number)", Doc: "Share that is right, by task: acc of multiple choice and last words, exact match of generation."},
+		{Name: "accuracy", Type: "map(number)", Doc: "Share that is right, by task: acc of multiple choice and last words, exact match of generation, needles found."},
 		{Name: "accuracy_norm", Type: "map(number)", Doc: "acc_norm of multiple choice, by task: the choice with the largest log-likelihood per character."},
 		{Name: "perplexity", Type: "map(number)", Doc: "Perplexity of the last words, by task."},
 		{Name: "gzip", Type: "map(number)", Doc: "Bits per byte of gzip -9, by dataset; empty unless baselines asks for it."},
@@ -48,6 +48,7 @@ type Config struct {
 	Choices     []Choice         `json:"multiple_choice" hcl:"block" doc:"Multiple choice by log-likelihood."`
 	LastWords   []LastWord       `json:"last_word" hcl:"block" doc:"Prediction of the last word of texts."`
 	Generations []Generation     `json:"generate" hcl:"block" doc:"Answers that the model writes, with exact match."`
+	Needles     []Needle         `json:"needle" hcl:"block" doc:"Needle in a haystack: facts hidden at several depths of texts of several lengths, and asked for at their end."`
 	Sample      *sampling.Config `json:"sample" hcl:"block" doc:"Texts to let the models continue."`
 }
 
@@ -70,7 +71,7 @@ func check(s *steps.Spec) error {
 	if err := s.Decode(&c); err != nil {
 		return err
 	}
-	if c.Data.IsZero() && len(c.Datasets) == 0 && c.Sample == nil && len(c.tasks()) == 0 {
+	if c.Data.IsZero() && len(c.Datasets) == 0 && c.Sample == nil && len(c.tasks())+len(c.Needles) == 0 {
 		return steps.Blame("dataset", "there is nothing to evaluate: add a block dataset, a mixture as data, a task, or a block sample")
 	}
 	others := map[string]bool{mainName: true}

@@ -37,12 +37,12 @@ func report(rt *steps.Runtime, outcomes []*outcome) error {
 		}
 		samples.Write(lines)
 	}
-	for name, data := range map[string][]byte{
-		"results.json":  append(data, '\n'),
-		"items.jsonl":   items.Bytes(),
-		"samples.jsonl": samples.Bytes(),
-		"summary.md":    markdown(outcomes),
-	} {
+	files := heatMaps(outcomes)
+	files["results.json"] = append(data, '\n')
+	files["items.jsonl"] = items.Bytes()
+	files["samples.jsonl"] = samples.Bytes()
+	files["summary.md"] = markdown(outcomes)
+	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
 			return fmt.Errorf("writing the report: %w", err)
 		}
@@ -62,6 +62,15 @@ func markdown(outcomes []*outcome) []byte {
 	}
 	if len(outcomes[0].Texts) > 0 {
 		heldOut(&b, outcomes)
+	}
+	for _, o := range outcomes {
+		for _, n := range o.Needles {
+			of := ""
+			if len(outcomes) > 1 {
+				of = " by " + o.Model
+			}
+			fmt.Fprintf(&b, "\n## Needles found%s: %s\n\n%s\n![needles](%s)\n", of, n.Task, n.Markdown(), o.heatMapName(n.Task))
+		}
 	}
 	for _, o := range outcomes {
 		if len(o.samples) == 0 {

@@ -49,6 +49,7 @@ func (c *Config) evaluate(ctx context.Context, rt *steps.Runtime, texts []text) 
 	for i, m := range append(models, c.Others...) {
 		e, at := &evaluation{rt: rt, config: c, outcome: outcome{Model: m.Name}}, "model"
 		if i > 0 {
+			e.lengths = outcomes[0].lengthsOf()
 			at = fmt.Sprintf("compare[%d].model", i-1)
 		} else {
 			e.baselines = baselines
@@ -73,6 +74,7 @@ type outcome struct {
 	Context    int       `json:"context"`
 	Texts      []result  `json:"datasets"`
 	Measures   []measure `json:"measures"`
+	Needles    []found   `json:"needles,omitempty"`
 
 	items     []item
 	samples   []sampling.Sample
@@ -94,10 +96,11 @@ type evaluation struct {
 	model     *llm.Model
 	tokenizer *bpe.Tokenizer
 	scorer    train.Scorer
-	start     int32   // the token before a text
-	end       int32   // the token after it
-	stop      []int32 // tokens that end an answer
-	truncated int     // queries whose beginning did not fit
+	start     int32            // the token before a text
+	end       int32            // the token after it
+	stop      []int32          // tokens that end an answer
+	lengths   map[string][]int // of needle tests, from the first model; nil for that itself
+	truncated int              // queries whose beginning did not fit
 
 	outcome
 }

@@ -53,6 +53,11 @@ func (e *evaluation) runTasks(ctx context.Context) error {
 			return err
 		}
 	}
+	for i, n := range c.Needles {
+		if err := e.needles(ctx, fmt.Sprintf("needle[%d]", i), n); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -160,7 +160,7 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// A namedTask is what all kinds of tasks have in common.
+// A namedTask is what all kinds of tasks have in common; those without a file have none.
 type namedTask struct{ path, name, file string }
 
 // tasks lists the tasks of the block in the order in which their files are read.
@@ -200,7 +200,15 @@ func files(s *steps.Spec) ([]string, error) {
 // checkTasks looks at what single attributes cannot say.
 func (c *Config) checkTasks() error {
 	seen := map[string]bool{}
-	for _, t := range c.tasks() {
+	all := c.tasks()
+	for i, n := range c.Needles {
+		at := fmt.Sprintf("needle[%d]", i)
+		if err := n.Check(); err != nil {
+			return within(at, err)
+		}
+		all = append(all, namedTask{path: at, name: n.Name})
+	}
+	for _, t := range all {
 		if seen[t.name] {
 			return steps.Blame(t.path, "two tasks are called %q: their figures need two names", t.name)
 		}

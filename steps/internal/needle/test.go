@@ -12,7 +12,7 @@ import (
 
 // Grid says what a test is made of.
 type Grid struct {
-	Lengths []int `json:"lengths" optional:"true" min:"1" doc:"Lengths of the texts in tokens, question and answer included. Left out: four, evenly spaced up to the context."`
+	Lengths []int `json:"lengths" optional:"true" doc:"Lengths of the texts in tokens, question and answer included. Left out: four, evenly spaced up to the context."`
 	Depths  int   `json:"depths" default:"5" min:"2" max:"100" doc:"Depths at which facts are planted, evenly spaced from the beginning of the text to its end."`
 	Needles int   `json:"needles" default:"4" min:"1" doc:"Facts for each length and depth, each in a text of its own."`
 	Facts
