@@ -1,6 +1,9 @@
 package steps
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // An AttributeError blames one attribute of the step's own block; the engine shows its source line.
 type AttributeError struct {
@@ -14,6 +17,14 @@ func (e *AttributeError) Unwrap() error { return e.Err }
 // Blame returns an AttributeError with a formatted message.
 func Blame(path, format string, args ...any) error {
 	return &AttributeError{Path: path, Err: fmt.Errorf(format, args...)}
+}
+
+// Within moves an error's blame into the block at a path; an error that blames nothing blames the block.
+func Within(path string, err error) error {
+	if attr := (*AttributeError)(nil); errors.As(err, &attr) {
+		return &AttributeError{Path: path + "." + attr.Path, Err: attr.Err}
+	}
+	return &AttributeError{Path: path, Err: err}
 }
 
 // A GateError says that the work is done but a condition of the recipe does not hold: the run ends with exit code 3

@@ -53,6 +53,8 @@ type Config struct {
 
 	Decontaminate *Decontaminate `json:"decontaminate" hcl:"block" doc:"Drops documents that hold a piece of an evaluation set."`
 
+	Needles *Needles `json:"needles" hcl:"block" doc:"Facts planted in the documents to train on, each of them twice, so that a model learns to look back for it: practice for the needle test of evaluate and extend_context, with none of its facts. Held-out documents stay as they are."`
+
 	Holdout float64 `json:"holdout" default:"0" min:"0" max:"0.5" doc:"Share of the documents to hold back. A document's own content decides, so those held back stay so when others are added."`
 	MaxBad  float64 `json:"max_bad" default:"0.01" min:"0" max:"1" doc:"Share of the records that may be unreadable; they are counted and shown in stats.json."`
 	Limit   Limit   `json:"limit" hcl:"block" doc:"Where to stop."`
@@ -180,6 +182,11 @@ func check(s *steps.Spec) error {
 		if p := minhash.Probability(*d.Near, d.Buckets, d.Hashes); p < leastFound {
 			return steps.Blame("dedup.near", "%d buckets of %d hashes find a pair of likeness %g with probability %.2f only: set more buckets or fewer hashes",
 				d.Buckets, d.Hashes, *d.Near, p)
+		}
+	}
+	if c.Needles != nil {
+		if err := c.Needles.Check(); err != nil {
+			return steps.Within("needles", err)
 		}
 	}
 	for i, pattern := range c.Filter.DropMatching {

@@ -149,6 +149,11 @@ func (m *merger) keep(d *corpus.Document, hash uint64) error {
 	name, split := corpus.Train, &m.train
 	if float64(hash)/math.MaxUint64 < m.config.Holdout {
 		name, split = corpus.Holdout, &m.holdout
+	} else if m.config.Needles != nil {
+		if err := m.plant(d, hash); err != nil {
+			return err
+		}
+		size = int64(d.Bytes())
 	}
 	split.Documents++
 	split.Bytes += size

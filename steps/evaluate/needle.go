@@ -2,7 +2,6 @@ package evaluate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -42,7 +41,7 @@ func (e *evaluation) needles(ctx context.Context, at string, n Needle) error {
 	}
 	test, err := needle.New(hay, n.Grid, window, e.rt.Seed())
 	if err != nil {
-		return within(at, err)
+		return steps.Within(at, err)
 	}
 	r, err := test.Run(ctx, e.model, func(done, total int) { e.progress(n.Name, done, total) })
 	if err != nil {
@@ -90,14 +89,6 @@ func (e *evaluation) haystack(at string, n Needle) (needle.Haystack, error) {
 		return hay, steps.Blame(at+".data", "the dataset has no documents in its %s split: set holdout where it is made, or split = \"train\" here", n.Split)
 	}
 	return hay, nil
-}
-
-// within moves an error's blame into a block.
-func within(path string, err error) error {
-	if attr := (*steps.AttributeError)(nil); errors.As(err, &attr) {
-		return &steps.AttributeError{Path: path + "." + attr.Path, Err: attr.Err}
-	}
-	return &steps.AttributeError{Path: path, Err: err}
 }
 
 // lengthsOf are the lengths at which a model was tested, by test.

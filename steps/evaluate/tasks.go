@@ -204,7 +204,7 @@ func (c *Config) checkTasks() error {
 	for i, n := range c.Needles {
 		at := fmt.Sprintf("needle[%d]", i)
 		if err := n.Check(); err != nil {
-			return within(at, err)
+			return steps.Within(at, err)
 		}
 		all = append(all, namedTask{path: at, name: n.Name})
 	}

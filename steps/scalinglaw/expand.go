@@ -1,7 +1,6 @@
 package scalinglaw
 
 import (
-	"errors"
 	"fmt"
 
 	"athanor/steps"
@@ -38,21 +37,13 @@ func check(s *steps.Spec) error {
 		}
 		sizes[size] = true
 		if _, err := c.Model.shape(size, 1, c.Context); err != nil {
-			return within(path, err)
+			return steps.Within(path, err)
 		}
 	}
 	return nil
 }
 
 func (s Size) String() string { return fmt.Sprintf("%dx%d", s.Layers, s.Dim) }
-
-// within moves an error's blame to a place.
-func within(path string, err error) error {
-	if attr := (*steps.AttributeError)(nil); errors.As(err, &attr) {
-		return &steps.AttributeError{Path: path + "." + attr.Path, Err: attr.Err}
-	}
-	return &steps.AttributeError{Path: path, Err: err}
-}
 
 // fewestSteps is how many optimizer steps a size must have to be chosen automatically: with fewer, the loss says more of
 // the warm-up than of the size.
@@ -102,7 +93,7 @@ func (c *Config) shapes(budget float64, vocab int) ([]shape, error) {
 	for i, size := range c.Size {
 		var err error
 		if list[i], err = c.Model.shape(size, max(1, vocab), c.Context); err != nil {
-			return nil, within(fmt.Sprintf("size[%d]", i), err)
+			return nil, steps.Within(fmt.Sprintf("size[%d]", i), err)
 		}
 	}
 	return list, nil
