@@ -13,6 +13,7 @@ import (
 	"athanor/steps/evaluate"
 	"athanor/steps/generate"
 	"athanor/steps/grpo"
+	"athanor/steps/extendcontext"
 	"athanor/steps/mixture"
 	"athanor/steps/model"
 	"athanor/steps/ppo"
@@ -31,6 +32,7 @@ var Types = []steps.Type{
 	scalinglaw.Type,
 	model.Type,
 	pretrain.Type,
+	extendcontext.Type,
 	anneal.Type,
 	average.Type,
 	sft.Type,

@@ -91,6 +91,17 @@ func (m *Model) alloc(rows, cols int) (gpu.Tensor, error) {
 	return t, err
 }
 
+// SetRope gives the model another base of its rotary frequencies and another scaling of them, nil for none.
+func (m *Model) SetRope(theta float64, scaling *RopeScaling) error {
+	c := m.Config
+	c.RopeTheta, c.RopeScaling = theta, scaling
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	m.Config, m.rope = c, c.rope()
+	return nil
+}
+
 // Device is the device that holds the model.
 func (m *Model) Device() gpu.Device { return m.dev }
 

@@ -188,7 +188,7 @@ func (t *Test) Run(ctx context.Context, g Generator, progress func(done, total i
 			prompts[j] = trials[j].prompt
 		}
 		answers, err := g.Generate(ctx, prompts, llm.Sampling{
-			MaxTokens: t.tokens, Stop: t.hay.Stop, Slots: min(perLength, max(1, cacheTokens/length)),
+			MaxTokens: t.tokens, Stop: t.hay.Stop, Slots: min(perLength, length, max(1, cacheTokens/length)), // length: no more room than for a text
 		}, nil)
 		if err != nil {
 			return nil, fmt.Errorf("looking for needles in %d tokens: %w", length, err)

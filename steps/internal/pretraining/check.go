@@ -62,6 +62,9 @@ func inUnit(beta float64) bool { return beta >= 0 && beta < 1 }
 // schedule turns the block's schedule into tokens.
 func (r *Run) schedule(b train.Batches) (train.Schedule, error) {
 	s := train.Schedule{Peak: r.Optimizer.LR, Total: r.Tokens, Shape: train.Shape(r.Schedule.Shape), Final: r.Schedule.Final}
+	if r.Horizon > 0 {
+		s.Total = r.Horizon
+	}
 	if s.Shape == train.WSD {
 		s.Decay = r.Schedule.Decay
 		if r.Schedule.DecayShape == "1-sqrt" {

@@ -1,5 +1,5 @@
 // Package pretraining is what the step types share that train a language model on packed documents with next-token
-// cross-entropy: pretrain and anneal. It holds the blocks that their recipes have in common, and turns a [Run] into
+// cross-entropy: pretrain, anneal and the stages of extend_context. It holds the blocks that their recipes have in common, and turns a [Run] into
 // weights and a report.
 //
 // The training loop, its checkpoints and the held-out scores are steps/internal/train; what a block is called and what
@@ -7,7 +7,10 @@
 package pretraining
 
 import (
+	"context"
+
 	"athanor/steps"
+	"athanor/steps/internal/llm"
 	"athanor/steps/internal/sampling"
 	"athanor/steps/internal/train"
 )
@@ -31,6 +34,26 @@ type Run struct {
 	Sample *sampling.Config
 
 	CheckpointEvery float64 // seconds
+
+	// For a run that ends when something is reached and not after so many tokens.
+	Prepare func(*llm.Model) error // changes the model before it is trained; may be nil
+	Gate    Gate                   // may be nil; Tokens is then the most that the run takes
+	Horizon int64                  // tokens that the schedule is made for; 0: Tokens
+}
+
+// A Gate looks at the model at every evaluation and ends the run as soon as it holds.
+type Gate interface {
+	// Check looks and returns figures for the metrics. When ctx ends it returns an error and is as before.
+	Check(ctx context.Context, m *llm.Model, tokens int64) (map[string]float64, error)
+	// Holds reports what the last Check came to.
+	Holds() bool
+	// Failed is the error of a run that is at its end and does not hold.
+	Failed() error
+	// State is what Check has found out, as part of a checkpoint.
+	State() ([]byte, error)
+	Restore(state []byte) error
+	// Report is a section of the summary, and files to stand beside it.
+	Report() (section string, files map[string][]byte)
 }
 
 // Optimizer is AdamW (arXiv 1711.05101). Weight decay applies to matrices alone, not to norms and embeddings, unless a

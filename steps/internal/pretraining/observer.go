@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"athanor/steps"
@@ -23,6 +24,7 @@ type observer struct {
 	sample    *sampling.Config
 	scorer    train.Scorer
 	parts     []heldOut
+	gate      Gate // may be nil
 
 	observed
 }
@@ -31,6 +33,7 @@ type observer struct {
 type observed struct {
 	Scores  map[string]train.Score `json:"scores"` // of the last observation, by part
 	Samples []sampling.Sample      `json:"samples"`
+	Gate    json.RawMessage        `json:"gate,omitempty"`
 }
 
 // heldOut is what is read of a part.
@@ -41,20 +44,39 @@ type heldOut struct {
 
 func newObserver(rt *steps.Runtime, m *llm.Model, t *bpe.Tokenizer, set *tokens.Set, r *Run, micro int) (*observer, error) {
 	o := &observer{
-		rt: rt, model: m, tokenizer: t, sample: r.Sample,
+		rt: rt, model: m, tokenizer: t, sample: r.Sample, gate: r.Gate,
 		scorer: train.Scorer{Model: m, Context: r.Context, Micro: micro},
 	}
+	var err error
+	o.parts, err = heldOutOf(set, r.Eval.Tokens, r.Context, t)
+	return o, err
+}
+
+// heldOutOf chooses held-out documents of every part that has any, at most most tokens of each.
+func heldOutOf(set *tokens.Set, most int64, context int, t *bpe.Tokenizer) ([]heldOut, error) {
+	var parts []heldOut
 	for _, p := range set.Parts() {
 		if p.HoldoutDocuments == 0 {
 			continue
 		}
-		docs, err := choose(set.Holdout(p.Name), p.HoldoutTokens, r.Eval.Tokens, int64(4*r.Context), t)
+		docs, err := choose(set.Holdout(p.Name), p.HoldoutTokens, most, int64(4*context), t)
 		if err != nil {
 			return nil, err
 		}
-		o.parts = append(o.parts, heldOut{p.Name, docs})
+		parts = append(parts, heldOut{p.Name, docs})
 	}
-	return o, nil
+	return parts, nil
+}
+
+// HeldOut chooses the held-out documents of a set that are read at every evaluation: at most most tokens of each part,
+// evenly spread, for a model with a context.
+func HeldOut(set *tokens.Set, most int64, context int, t *bpe.Tokenizer) ([]train.Document, error) {
+	parts, err := heldOutOf(set, most, context, t)
+	var all []train.Document
+	for _, p := range parts {
+		all = append(all, p.documents...)
+	}
+	return all, err
 }
 
 // choose takes held-out documents of at most most tokens in all out of have.
@@ -88,7 +110,21 @@ func beginning(ids []int32, t *bpe.Tokenizer) train.Document {
 
 // Observe implements train.Observer.
 func (o *observer) Observe(ctx context.Context, step, tokens int64) (map[string]float64, error) {
-	return o.observe(ctx, step, tokens, "")
+	if o.gate == nil {
+		return o.observe(ctx, step, tokens, "")
+	}
+	before := o.observed
+	figures, err := o.observe(ctx, step, tokens, "")
+	if err != nil {
+		return nil, err
+	}
+	checked, err := o.gate.Check(ctx, o.model, tokens)
+	if err != nil {
+		o.observed = before
+		return nil, err
+	}
+	maps.Copy(figures, checked)
+	return figures, nil
 }
 
 // observe does the work of Observe; of is put before the names of the figures.
@@ -150,10 +186,24 @@ func (o *observer) totalOf(scores map[string]train.Score) train.Score {
 }
 
 // State implements train.Observer.
-func (o *observer) State() ([]byte, error) { return json.Marshal(o.observed) }
+func (o *observer) State() ([]byte, error) {
+	seen := o.observed
+	if o.gate != nil {
+		var err error
+		if seen.Gate, err = o.gate.State(); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(seen)
+}
 
 // Restore implements train.Observer.
-func (o *observer) Restore(state []byte) error { return json.Unmarshal(state, &o.observed) }
+func (o *observer) Restore(state []byte) error {
+	if err := json.Unmarshal(state, &o.observed); err != nil || o.gate == nil {
+		return err
+	}
+	return o.gate.Restore(o.Gate)
+}
 
 func each(documents []train.Document) iter.Seq2[train.Document, error] {
 	return func(yield func(train.Document, error) bool) {

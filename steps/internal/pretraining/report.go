@@ -74,12 +74,15 @@ func (r *result) report(rt *steps.Runtime) error {
 	if err != nil {
 		return err
 	}
-	for name, data := range map[string][]byte{
-		"metrics.jsonl": lines,
-		"loss.svg":      lossChart(metrics).SVG(),
-		"samples.jsonl": samples,
-		"summary.md":    r.markdown(),
-	} {
+	files, section := map[string][]byte{}, ""
+	if r.run.Gate != nil {
+		section, files = r.run.Gate.Report()
+	}
+	files["metrics.jsonl"] = lines
+	files["loss.svg"] = lossChart(metrics).SVG()
+	files["samples.jsonl"] = samples
+	files["summary.md"] = r.markdown(section)
+	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
 			return err
 		}
@@ -139,8 +142,8 @@ func lossChart(metrics []map[string]float64) *figure.Chart {
 	}
 }
 
-// markdown is the summary for people.
-func (r *result) markdown() []byte {
+// markdown is the summary for people; section is the gate's part of it.
+func (r *result) markdown(section string) []byte {
 	var b strings.Builder
 	of := "training"
 	if r.heldOut {
@@ -169,8 +172,13 @@ func (r *result) markdown() []byte {
 	}
 	row(of+" loss", "%.4f nats per token", r.loss)
 	row(of+" bits per byte", "%.4f", r.bitsPerByte)
-	row("training loss, last tenth", "%.4f nats per token", r.summary.Loss)
+	late := "last tenth"
+	if r.run.Gate != nil {
+		late = "since the check before"
+	}
+	row("training loss, "+late, "%.4f nats per token", r.summary.Loss)
 
+	b.WriteString(section)
 	r.parts(&b)
 	fmt.Fprintf(&b, "\n![loss](loss.svg)\n")
 	if last := r.lastSamples(); len(last) > 0 {

@@ -57,6 +57,11 @@ func (r *Run) Do(ctx context.Context, rt *steps.Runtime) (Outcome, error) {
 		return Outcome{}, r.blame(err, r.micro(batches))
 	}
 	defer m.Close()
+	if r.Prepare != nil {
+		if err := r.Prepare(m); err != nil {
+			return Outcome{}, err
+		}
+	}
 	observer, err := newObserver(rt, m, tokenizer, set, r, r.micro(batches))
 	if err != nil {
 		return Outcome{}, err
@@ -96,6 +101,9 @@ func (r *Run) loop(rt *steps.Runtime, m *llm.Model, b train.Batches, s train.Sch
 		FLOPsPerToken:   m.Config.FLOPsPerToken(r.Context),
 		ObserveEvery:    every,
 	}
+	if r.Gate != nil {
+		l.Until = r.Gate.Holds
+	}
 	if r.Spike != nil {
 		l.Spikes = train.Spikes{Sigma: r.Spike.Sigma, Window: r.Spike.Window}
 	}
@@ -119,6 +127,9 @@ func (r *Run) train(ctx context.Context, rt *steps.Runtime, loop *train.Loop, ob
 	summary, err := loop.Run(ctx, rt)
 	if err != nil {
 		return nil, err
+	}
+	if r.Gate != nil && !r.Gate.Holds() {
+		return nil, r.Gate.Failed()
 	}
 	result := &result{run: r, summary: summary, observer: observer, last: maps.Clone(observer.Scores)}
 	if r.Average.Kind == "" {

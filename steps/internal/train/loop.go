@@ -35,6 +35,10 @@ type Loop struct {
 	Spikes  Spikes  // steps not to take
 	Average Average // of the weights, kept beside them
 
+	// Until, if not nil, is asked after every observation whether the run may end before its last token. What it answers
+	// from is the Observer's state.
+	Until func() bool
+
 	trainer *Trainer
 	state   state
 	clock   clock
@@ -54,7 +58,7 @@ type Observer interface {
 // A Summary is what a run came to.
 type Summary struct {
 	Steps, Tokens int64
-	Loss          float64 // mean training loss over the last tenth of the run
+	Loss          float64 // mean training loss over the last tenth of the run; with Until, between the last two observations
 	Empty         int64   // steps without anything to learn
 	Skipped       int64   // steps that were spikes and not taken
 	LR            float64 // learning rate of the last step
@@ -107,15 +111,21 @@ func (l *Loop) UseAverage() (samples int64, err error) { return l.averager.sampl
 
 // steps runs to the last token.
 func (l *Loop) steps(ctx context.Context, rt *steps.Runtime) error {
-	saved, savedStep := time.Now(), l.state.Step
+	saved, savedStep, savedObserved := time.Now(), l.state.Step, l.state.Observed
 	for {
 		if l.observationDue() {
 			if err := l.observe(ctx, rt); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
-		if l.state.Tokens == l.Batches.Total && !l.observationDue() {
+		if l.ended() {
 			return nil
+		}
+		if l.state.Tokens == l.Batches.Total && !l.observationDue() {
+			if l.Until == nil || l.state.Step == savedStep && l.state.Observed == savedObserved {
+				return nil
+			}
+			return rt.Checkpoint(l.save) // for a run with more tokens
 		}
 		stop := ctx.Err()
 		if l.state.Step > savedStep && (stop != nil || time.Since(saved) >= l.CheckpointEvery) {
@@ -131,6 +141,11 @@ func (l *Loop) steps(ctx context.Context, rt *steps.Runtime) error {
 			return err
 		}
 	}
+}
+
+// ended reports whether the last observation ends the run.
+func (l *Loop) ended() bool {
+	return l.Until != nil && l.state.Step > 0 && l.state.Observed == l.state.Tokens && l.Until()
 }
 
 // step takes one optimizer step.
@@ -152,7 +167,7 @@ func (l *Loop) step(rt *steps.Runtime) error {
 	if r.Units == 0 {
 		rt.Warn("step %d: none of its %d %s has a target; the weights are as they were", l.state.Step, size, l.Unit)
 	} else {
-		l.learned(r, figures)
+		l.learned(r, from, figures)
 	}
 	if err := l.taken(rt, r, from, lr, figures); err != nil {
 		return err
@@ -198,12 +213,23 @@ func (l *Loop) taken(rt *steps.Runtime, r Result, from int64, lr float64, figure
 	return nil
 }
 
-// learned records a step that had something to learn.
-func (l *Loop) learned(r Result, figures map[string]float64) {
+// late reports whether the step that began at token from counts for the loss of the summary.
+func (l *Loop) late(from int64) bool {
+	if l.Until == nil {
+		return 10*l.state.Tokens > 9*l.Batches.Total
+	}
+	if l.state.Observed == from {
+		l.state.LateLoss, l.state.LateUnit = 0, 0
+	}
+	return true
+}
+
+// learned records a step that began at token from and had something to learn.
+func (l *Loop) learned(r Result, from int64, figures map[string]float64) {
 	if r.Spike == "" {
 		l.state.LastLoss = r.Loss
 	}
-	if 10*l.state.Tokens > 9*l.Batches.Total {
+	if l.late(from) {
 		l.state.LateLoss += r.Loss * float64(r.Units)
 		l.state.LateUnit += int64(r.Units)
 	}

@@ -26,7 +26,7 @@ type state struct {
 
 	LR       float64 `json:"lr"`        // of the last step
 	LastLoss float64 `json:"last_loss"` // of the last update
-	LateLoss float64 `json:"late_loss"` // summed over the units of the run's last tenth
+	LateLoss float64 `json:"late_loss"` // summed over the units that the summary's loss is of
 	LateUnit int64   `json:"late_units"`
 
 	Source   []byte   `json:"source"`
