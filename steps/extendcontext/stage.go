@@ -67,6 +67,9 @@ func (c *stageConfig) check() error {
 	if c.Schedule.Shape != string(train.Constant) && c.Schedule.Tokens == nil {
 		return steps.Blame("schedule.shape", "a %s fall of the learning rate needs to know over how many tokens: set schedule.tokens, or shape = \"constant\"", c.Schedule.Shape)
 	}
+	if warmup := int64(c.Schedule.Warmup) * c.Batch.Tokens; warmup >= c.MaxTokens/c.Batch.Tokens*c.Batch.Tokens {
+		return steps.Blame("schedule.warmup", "a warm-up of %d steps takes %d tokens, and max_tokens is %d: lower it, or raise max_tokens", c.Schedule.Warmup, warmup, c.MaxTokens)
+	}
 	return c.run().Check()
 }
 
