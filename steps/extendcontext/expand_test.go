@@ -105,10 +105,14 @@ func TestExpand(t *testing.T) {
 	// Another stage, and what it asks of the grid, change nothing of those before.
 	c.Stages = append(c.Stages, Stage{Context: 2048, MaxTokens: 1 << 20})
 	c.Gate.Grid.Lengths = append(c.Gate.Grid.Lengths, 2000)
-	before, _ := json.Marshal(children)
-	after, _ := json.Marshal(expanded(t, c)[:2])
-	if string(after) != string(before) {
-		t.Errorf("the stages before are now\n%s\nand were\n%s", after, before)
+	for i, child := range expanded(t, c)[:2] {
+		before, err := json.Marshal(children[i].Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after, err := json.Marshal(child.Config); err != nil || string(after) != string(before) {
+			t.Errorf("%v: stage %s is now\n%s\nand was\n%s", err, child.Name, after, before)
+		}
 	}
 }
 
