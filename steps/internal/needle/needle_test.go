@@ -190,30 +190,28 @@ func TestWhatIsNoTest(t *testing.T) {
 	}
 }
 
-// TestFactsAreNotShared: whatever the seeds, no key and no value is of training and of the test.
+// TestFactsAreNotShared: whatever the seeds, no key is of training and of the test.
 func TestFactsAreNotShared(t *testing.T) {
-	keys, values := [2]map[string]bool{{}, {}}, [2]map[string]bool{{}, {}}
+	keys := [2]map[string]bool{{}, {}}
 	for seed := range uint64(20) {
 		for _, use := range []Use{Training, Testing} {
 			r := rand.New(rand.NewPCG(seed, 0))
 			for range 500 {
 				f := Facts{Digits: 3}.Draw(use, r)
-				keys[use][f.Key], values[use][f.Value] = true, true
+				keys[use][f.Key] = true
 				if len(f.Value) != 3 {
 					t.Fatalf("a value %q", f.Value)
 				}
 			}
 		}
 	}
-	for _, both := range [][2]map[string]bool{keys, values} {
-		for text := range both[Training] {
-			if both[Testing][text] {
-				t.Errorf("%q is in both", text)
-			}
+	for key := range keys[Training] {
+		if keys[Testing][key] {
+			t.Errorf("%q is in both", key)
 		}
-		if len(both[0]) < 300 || len(both[1]) < 300 {
-			t.Errorf("only %d and %d different ones", len(both[0]), len(both[1]))
-		}
+	}
+	if len(keys[0]) < 2000 || len(keys[1]) < 2000 {
+		t.Errorf("only %d and %d different ones", len(keys[0]), len(keys[1]))
 	}
 	// What the test asks for is never what a document of training says.
 	h := hay(t, 60)
@@ -227,7 +225,7 @@ func TestFactsAreNotShared(t *testing.T) {
 		t.Errorf("%d facts planted", n)
 	}
 	for _, trial := range test.trials {
-		if strings.Contains(planted, "of the "+trial.fact.Key+" is") || strings.Contains(planted, "is "+trial.fact.Value) {
+		if strings.Contains(planted, "of the "+trial.fact.Key+" is") {
 			t.Errorf("training knows of %v", trial.fact)
 		}
 	}
