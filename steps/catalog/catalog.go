@@ -15,6 +15,7 @@ import (
 	"athanor/steps/generate"
 	"athanor/steps/grpo"
 	"athanor/steps/mixture"
+	"athanor/steps/mixturesearch"
 	"athanor/steps/model"
 	"athanor/steps/ppo"
 	"athanor/steps/pretrain"
@@ -29,6 +30,7 @@ var Types = []steps.Type{
 	dataset.Type,
 	tokenizer.Type,
 	mixture.Type,
+	mixturesearch.Type,
 	scalinglaw.Type,
 	model.Type,
 	pretrain.Type,

@@ -21,6 +21,7 @@ type Run struct {
 	Model, Data steps.Artifact
 	Context     int // most tokens of a document that the model sees at once
 	Tokens      int64
+	Weights     []float64 // of the data's parts, instead of the data's own and their max_epochs; nil: those
 
 	Optimizer Optimizer
 	MuP       *MuP

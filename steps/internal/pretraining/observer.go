@@ -185,6 +185,17 @@ func (o *observer) totalOf(scores map[string]train.Score) train.Score {
 	return total
 }
 
+// losses are those of the parts with tokens to score.
+func (o *observer) losses() map[string]float64 {
+	all := map[string]float64{}
+	for name, s := range o.Scores {
+		if s.Tokens > 0 {
+			all[name] = s.Loss()
+		}
+	}
+	return all
+}
+
 // State implements train.Observer.
 func (o *observer) State() ([]byte, error) {
 	seen := o.observed

@@ -20,6 +20,8 @@ import (
 type Outcome struct {
 	LastLoss float64 // held-out loss of the last weights; without an average, that of the model
 	FinalLR  float64 // learning rate of the last step
+
+	HeldOut map[string]float64 // held-out loss of each part that has held-out documents
 }
 
 // Do trains, writes the artifacts model and report, and sets the values loss, bits_per_byte, train_loss, tokens and
@@ -41,6 +43,9 @@ func (r *Run) Do(ctx context.Context, rt *steps.Runtime) (Outcome, error) {
 		return Outcome{}, err
 	}
 	defer func() { _ = set.Close() }() // it was only read
+	if r.Weights != nil {
+		set.Reweigh(r.Weights)
+	}
 	tokenizer, err := bpe.Load(set.TokenizerDir())
 	if err != nil {
 		return Outcome{}, fmt.Errorf("the tokenizer of the data: %w", err)
@@ -85,7 +90,7 @@ func (r *Run) Do(ctx context.Context, rt *steps.Runtime) (Outcome, error) {
 	if err := result.report(rt); err != nil {
 		return Outcome{}, fmt.Errorf("writing the report: %w", err)
 	}
-	return Outcome{LastLoss: result.lastLoss, FinalLR: result.summary.LR}, nil
+	return Outcome{LastLoss: result.lastLoss, FinalLR: result.summary.LR, HeldOut: observer.losses()}, nil
 }
 
 // loop is the training loop of the run, but for its data.

@@ -152,5 +152,16 @@ func (s *Set) TokenizerDir() string { return filepath.Join(s.dir, tokenizerName)
 // VocabSize is one more than the greatest id that can occur.
 func (s *Set) VocabSize() int { return s.manifest.VocabSize }
 
+// Reweigh gives the parts other weights, whose sum need not be 1, and no max_epochs. It comes before the first Loader.
+func (s *Set) Reweigh(weights []float64) {
+	sum := 0.0
+	for _, w := range weights {
+		sum += w
+	}
+	for i := range s.manifest.Parts {
+		s.manifest.Parts[i].Weight, s.manifest.Parts[i].MaxEpochs = weights[i]/sum, nil
+	}
+}
+
 // Available is how many tokens a Loader can deal out, [Unlimited] if a part has no max_epochs.
 func (s *Set) Available() int64 { return s.manifest.Available() }
