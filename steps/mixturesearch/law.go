@@ -56,22 +56,20 @@ func fitPart(all []observation) partLaw {
 	bestError := math.Inf(1)
 	for _, share := range constants {
 		for _, ridge := range ridges {
-			squares := 0.0
-			for i, o := range all {
-				l := linear(without(all, i), share*least, ridge)
-				squares += square(l.at(o.weights) - o.loss)
-			}
-			if squares < bestError {
-				best, bestError = linear(all, share*least, ridge), squares
+			if l, squares := linear(all, share*least, ridge); squares < bestError {
+				best, bestError = l, squares
 			}
 		}
 	}
 	return best
 }
 
-// linear fits level and slopes for a constant. An observation counts by the square of L − c, which turns an error of the
-// logarithm into one of the loss.
-func linear(all []observation, constant, ridge float64) partLaw {
+// linear fits level and slopes for a constant, and sums the squared errors over the observations left out one at a time.
+// An observation counts by the square of L − c, which turns an error of the logarithm into one of the loss.
+//
+// Leaving one out needs no other fit: with leverage h = weight·xᵀ·A⁻¹·x, A being the normal matrix, the error of what is
+// left out is 1/(1−h) times the residual (Allen's PRESS statistic, 1974).
+func linear(all []observation, constant, ridge float64) (partLaw, float64) {
 	k := len(all[0].weights)
 	l := partLaw{constant: constant, mean: make([]float64, k)}
 	for _, o := range all {
@@ -79,37 +77,65 @@ func linear(all []observation, constant, ridge float64) partLaw {
 			l.mean[i] += w / float64(len(all))
 		}
 	}
-	m := make([][]float64, k+1) // the normal equations, [k+1, k+2]; the level is the last unknown
-	for i := range m {
-		m[i] = make([]float64, k+2)
+	normal, right := make([][]float64, k+1), make([]float64, k+1) // the level is the last unknown
+	for i := range normal {
+		normal[i] = make([]float64, k+1)
 	}
-	row, total := make([]float64, k+1), 0.0
-	for _, o := range all {
-		above := math.Max(o.loss-constant, 1e-9)
+	rows, total := make([][]float64, len(all)), 0.0
+	for p, o := range all {
+		row := make([]float64, k+1)
 		for i, w := range o.weights {
 			row[i] = w - l.mean[i]
 		}
 		row[k] = 1
+		rows[p] = row
+		above := o.loss - constant
 		weight := above * above
 		total += weight
 		for i := range row {
 			for j := range row {
-				m[i][j] += weight * row[i] * row[j]
+				normal[i][j] += weight * row[i] * row[j]
 			}
-			m[i][k+1] += weight * row[i] * math.Log(above)
+			right[i] += weight * row[i] * math.Log(above)
 		}
 	}
 	for i := range k {
-		m[i][i] += ridge * total
+		normal[i][i] += ridge * total
 	}
-	x := solve(m)
+	inverse := invert(normal)
+	x := make([]float64, k+1)
+	for i := range x {
+		x[i] = dot(inverse[i], right)
+	}
 	l.slopes, l.level = x[:k], x[k]
-	return l
+	squares := 0.0
+	for p, o := range all {
+		above, leverage := o.loss-constant, 0.0
+		for i, v := range rows[p] {
+			leverage += above * above * v * dot(inverse[i], rows[p])
+		}
+		left := (math.Log(above) - dot(x, rows[p])) / max(1-leverage, 1e-6)
+		squares += square(o.loss - constant - math.Exp(math.Log(above)-left))
+	}
+	return l, squares
 }
 
-// solve solves the linear system of [n, n+1] coefficients, which it uses up, by Gauss and Jordan with pivots.
-func solve(m [][]float64) []float64 {
+func dot(a, b []float64) float64 {
+	total := 0.0
+	for i := range a {
+		total += a[i] * b[i]
+	}
+	return total
+}
+
+// invert inverts a matrix by Gauss and Jordan with pivots; it uses it up.
+func invert(m [][]float64) [][]float64 {
 	n := len(m)
+	for i := range m {
+		unit := make([]float64, n)
+		unit[i] = 1
+		m[i] = append(m[i], unit...)
+	}
 	for i := range n {
 		pivot := i
 		for j := i + 1; j < n; j++ {
@@ -118,21 +144,21 @@ func solve(m [][]float64) []float64 {
 			}
 		}
 		m[i], m[pivot] = m[pivot], m[i]
+		for c := 2*n - 1; c >= i; c-- {
+			m[i][c] /= m[i][i]
+		}
 		for j := range n {
-			if j == i {
-				continue
-			}
-			f := m[j][i] / m[i][i]
-			for c := i; c <= n; c++ {
-				m[j][c] -= f * m[i][c]
+			if f := m[j][i]; j != i {
+				for c := i; c < 2*n; c++ {
+					m[j][c] -= f * m[i][c]
+				}
 			}
 		}
 	}
-	x := make([]float64, n)
-	for i := range x {
-		x[i] = m[i][n] / m[i][i]
+	for i := range m {
+		m[i] = m[i][n:]
 	}
-	return x
+	return m
 }
 
 // A law is that of the target: a mean of parts' laws.

@@ -142,3 +142,23 @@ func TestDesign(t *testing.T) {
 		t.Error("the seed makes no difference")
 	}
 }
+
+// TestLeftOut holds the short way to the error of an observation left out against the long one: for a ridge of next to
+// nothing the fit without it is the same.
+func TestLeftOut(t *testing.T) {
+	weights, losses := sampled(synthetic, 9, 0.02)
+	var all []observation
+	for p := range weights {
+		all = append(all, observation{weights[p], losses[p][0]})
+	}
+	const constant, ridge = 1.0, 1e-9
+	_, got := linear(all, constant, ridge)
+	want := 0.0
+	for i, o := range all {
+		l, _ := linear(without(all, i), constant, ridge)
+		want += square(l.at(o.weights) - o.loss)
+	}
+	if math.Abs(got/want-1) > 1e-4 {
+		t.Errorf("%g, the long way %g", got, want)
+	}
+}

@@ -291,6 +291,19 @@ func TestLoaderWeights(t *testing.T) {
 	}
 }
 
+// TestReweigh: other weights take the place of the mixture's own, and its epoch caps no longer hold.
+func TestReweigh(t *testing.T) {
+	set := openTestSet(t,
+		testPart{name: "a", weight: 0.9, sizes: manySizes(50)},
+		testPart{name: "b", weight: 0.1, epochs: 1, sizes: manySizes(3)})
+	set.Reweigh([]float64{1, 3})
+	l := set.Loader(3, 64)
+	fill(t, l, 10_000, 64)
+	if c := l.Consumed(); math.Abs(float64(c[1].Tokens)-7500) > 80 || c[1].Epochs < 2 || set.Available() != Unlimited {
+		t.Errorf("%+v of weights 1 and 3", c)
+	}
+}
+
 func TestLoaderEpochCaps(t *testing.T) {
 	a, b := manySizes(40), manySizes(10)
 	set := openTestSet(t, testPart{name: "a", weight: 0.5, epochs: 2, sizes: a}, testPart{name: "b", weight: 0.5, epochs: 3, sizes: b},
