@@ -76,7 +76,7 @@ type question struct {
 	Target  map[string]float64 `json:"target" min:"1" doc:"Parts whose held-out loss is to be small, with their weights in the mean: { code = 2, prose = 1 }."`
 	Budget  *int64             `json:"budget" min:"1" doc:"Tokens of the training that the weights are for. With it no part's share is more than its max_epochs allow. Left out: parts may be repeated without limit."`
 	Epochs  int                `json:"max_epochs" default:"4" min:"1" doc:"How often a part without max_epochs of its own may be repeated within budget. Up to 4 cost little (arXiv 2305.16264)."`
-	Proxies int                `json:"proxies" default:"16" min:"4" max:"1000" doc:"Mixtures to try: the sizes of the parts, equal weights, and draws. At least two more than there are parts; three times as many are better."`
+	Proxies int                `json:"proxies" default:"16" min:"4" max:"256" doc:"Mixtures to try: the sizes of the parts, equal weights, and draws. At least two more than there are parts; three times as many are better."`
 }
 
 // check finds out whether there can be an answer for these parts.
