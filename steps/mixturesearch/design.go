@@ -9,7 +9,7 @@ import (
 // design says which mixtures are tried. A mixture depends on its number and not on how many there are, so adding one
 // leaves the others as they are.
 type design struct {
-	Around        map[string]float64 `json:"around" doc:"Weights around which mixtures are drawn, of every part. Left out: the tokens of the parts."`
+	Around        map[string]float64 `json:"around" doc:"Weights around which mixtures are drawn, of every part. Left out: halfway between the sizes of the parts and equal weights."`
 	Concentration float64            `json:"concentration" default:"1" min:"0.05" max:"100" doc:"How near the draws lie to those weights: they come from a Dirichlet distribution whose parameters have this mean over the parts. Below 1 they spread to the corners."`
 }
 

@@ -101,6 +101,9 @@ func TestWrongForTheParts(t *testing.T) {
 	if err := q.check(parts); err != nil || !slices.Equal(q.caps(parts), []float64{0.8, 0.2}) {
 		t.Errorf("caps %v: %v", q.caps(parts), err)
 	}
+	if v, err := (&design{}).center(parts); err != nil || math.Abs(v[0]/sum(v)-7./12) > 1e-12 {
+		t.Errorf("draws are around %v: %v", v, err)
+	}
 	d := design{Around: map[string]float64{"plain": 1}}
 	if path, text := blamed(second(d.center(parts))); path != "around" || !strings.Contains(text, `"odd" has no weight`) {
 		t.Error(path, text)

@@ -41,10 +41,16 @@ func sizes(parts []part) []float64 {
 	return v
 }
 
-// center is what the draws are around.
+// center is what the draws are around. Around the sizes alone, a small part would be next to nothing in nearly all draws,
+// and it is small parts that a search is for.
 func (d *design) center(parts []part) ([]float64, error) {
 	if d.Around == nil {
-		return sizes(parts), nil
+		v := sizes(parts)
+		total := sum(v)
+		for i := range v {
+			v[i] = v[i]/total + 1/float64(len(v))
+		}
+		return v, nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Around)) {
 		if !slices.ContainsFunc(parts, func(p part) bool { return p.Name == name }) {
