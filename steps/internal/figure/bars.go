@@ -29,7 +29,7 @@ func (c *Bars) SVG() []byte {
 			}
 		}
 	}
-	y.settle(height-bottom, top)
+	y.settle(height-bottom, float64(top+16*len(c.Series)+8)) // the names of the series stand above the bars
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", width, height)
