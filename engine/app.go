@@ -92,7 +92,7 @@ func (a *app) root() *cobra.Command {
 		Use:   "engine",
 		Short: "Train language models by recipe",
 		Long: `One HCL file describes the whole recipe, and one command, engine run, carries it out:
-step by step, cached, resumable, on the CPU or on CUDA.
+step by step, cached, resumable, on the CPU.
 
 Exit codes: 0 done, 1 a step failed, 2 bad invocation or invalid pipeline, 3 a gate or a require did not hold,
 4 something would run (plan --detailed-exitcode), 130 interrupted.`,

@@ -104,6 +104,19 @@ func TestStopped(t *testing.T) {
 	traintest.Same(t, traintest.Outputs(t, dir), want)
 }
 
+// TestScores: what is taken off the scores of reward models is averaged with their heads.
+func TestScores(t *testing.T) {
+	c := &Config{Weights: []float64{1, 3}}
+	for i, shift := range []float64{2, -4} {
+		c.Models = append(c.Models, model(t, nil, uint64(i), func(c *llm.Config) { c.Score, c.ScoreShift = true, shift }))
+	}
+	_, _, dir := traintest.Whole(t, &Type, c)
+	got, err := llm.ReadConfig(filepath.Join(dir, "out", "model"))
+	if err != nil || !got.Score || got.ScoreShift != 0.25*2-0.75*4 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	tokenizer := traintest.Tokenizer(t)
 	first := model(t, tokenizer, 1, nil)
@@ -123,6 +136,7 @@ func TestErrors(t *testing.T) {
 		{"other layers and theta", model(t, tokenizer, 2, func(c *llm.Config) { c.NumHiddenLayers, c.RopeTheta = 1, 5e5 }), []string{"num_hidden_layers is 1", "rope_theta is 500000"}},
 		{"tied", model(t, tokenizer, 2, func(c *llm.Config) { c.TieWordEmbeddings = true }), []string{"tie_word_embeddings is true"}},
 		{"scaled", model(t, tokenizer, 2, func(c *llm.Config) { c.RopeScaling = &llm.RopeScaling{RopeType: "linear", Factor: &ten} }), []string{"rope_scaling", "10"}},
+		{"a reward model", model(t, tokenizer, 2, func(c *llm.Config) { c.Score = true }), []string{"architecture is LlamaForSequenceClassification", "first model LlamaForCausalLM"}},
 		{"another context", model(t, tokenizer, 2, func(c *llm.Config) { c.MaxPositionEmbeddings = 64 }), []string{"max_position_embeddings is 64"}},
 		{"another tokenizer", model(t, other, 2, nil), []string{"tokenizer is another"}},
 		{"no model", steps.Artifact{Kind: "model", Path: t.TempDir()}, []string{"config.json"}},

@@ -62,8 +62,9 @@ func (p *parser) prompt(c *Columns) string {
 	return text
 }
 
-// preference reads two answers and what they answer: a text, or a dialogue. Where there is no column for it, it is what
-// both answers begin with: the earlier messages of lists, or of a transcript "\n\nHuman: …\n\nAssistant: …".
+// preference reads two answers and what they answer: a text, or a dialogue. Unless the recipe or the record has a column
+// of messages for it, it is what both answers begin with, if they are lists of messages or transcripts
+// "\n\nHuman: …\n\nAssistant: …".
 func (p *parser) preference(c *Columns, d *corpus.Document) {
 	chosen, rejected := p.answer(c, column(c.Chosen, "chosen")), p.answer(c, column(c.Rejected, "rejected"))
 	if len(chosen) == 0 || len(rejected) == 0 {
@@ -74,10 +75,10 @@ func (p *parser) preference(c *Columns, d *corpus.Document) {
 		d.Messages = p.messages(c, "conversations")
 	case p.isList(column(c.Prompt, "prompt")):
 		d.Messages = p.messages(c, column(c.Prompt, "prompt"))
+	case c.Prompt == nil && len(chosen) > 1 && samePrompt(chosen, rejected): // a text beside it may be its first turn alone
+		d.Messages = chosen[:len(chosen)-1]
 	case c.Prompt != nil || p.has(nil, "prompt") || p.alpaca(c):
 		d.Prompt = p.prompt(c)
-	case len(chosen) > 1 && samePrompt(chosen, rejected):
-		d.Messages = chosen[:len(chosen)-1]
 	default:
 		p.fail("its answers have no prompt: it has no column %q, and they do not begin alike; it has %s", column(c.Prompt, "prompt"), p.names())
 		return

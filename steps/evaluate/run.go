@@ -42,7 +42,7 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 func (c *Config) evaluate(ctx context.Context, rt *steps.Runtime, texts []text) ([]*outcome, error) {
 	baselines, missing := c.baselines()
 	if len(missing) > 0 {
-		rt.Warn("this machine has no program %v: its column is left out. Install it to have the baseline", missing)
+		rt.Warn("this machine has no program %v: its column is left out. Install it and run again with --force for this step to have the baseline", missing)
 	}
 	models := []Other{{mainName, c.Model}}
 	var outcomes []*outcome
@@ -125,7 +125,9 @@ func (e *evaluation) open(dir, at string) error {
 	if e.start, ok = e.tokenizer.BOS(); !ok {
 		e.start = e.end // as in training: one token stands between documents
 	}
-	if e.model, err = llm.Load(dev, dir); err != nil {
+	if e.model, err = llm.Load(dev, dir); errors.Is(err, llm.ErrScore) {
+		return steps.Blame(at, "%w", err)
+	} else if err != nil {
 		return err
 	}
 	if err := e.prepare(at); err != nil {

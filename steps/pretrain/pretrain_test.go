@@ -342,6 +342,11 @@ func TestRunErrors(t *testing.T) {
 	}{
 		{"a model of fewer tokens", func(c *Config) { c.Model = traintest.Model(t, nil, traintest.Config(300)) },
 			"data", []string{"319", "300", "tokenizer"}},
+		{"a reward model", func(c *Config) {
+			judge := traintest.Config(320)
+			judge.Score = true
+			c.Model = traintest.Model(t, nil, judge)
+		}, "model", []string{"reward model"}},
 		{"too few tokens", func(c *Config) {
 			c.Data = traintest.Tokens(t, tokenizer, traintest.Part{Name: "a", Weight: 1, MaxEpochs: 2, Train: traintest.Texts(2, 1)})
 		}, "tokens", []string{"3000 tokens", "× 2 epochs", "max_epochs"}},

@@ -252,6 +252,12 @@ func TestErrors(t *testing.T) {
 		"dialogues": {func(c *Config) {
 			c.Data = traintest.DocumentSet(t, traintest.Documents(0, 3, func(i int) corpus.Document { return traintest.Dialogue(i, 1) }), nil)
 		}, "data: the dataset holds dialogues: preferences are wanted"},
+		"references that are no dialogues": {func(c *Config) { c.References = c.Data }, "references: the dataset holds preferences: dialogues are wanted"},
+		"references without an answer": {func(c *Config) {
+			c.References = traintest.DocumentSet(t, traintest.Documents(0, 3, func(i int) corpus.Document {
+				return corpus.Document{Messages: []corpus.Message{{Role: "user", Content: "The?"}}}
+			}), nil)
+		}, "references: none of the 3 records can be trained on: 3 no_answer"},
 		"nothing left": {func(c *Config) { c.Context = ptr(5) }, "data: none of the 40 records can be trained on: 40 too_long"},
 		"divergence":   {func(c *Config) { c.Optimizer.LR, c.Optimizer.GradClip, c.Schedule.Warmup = ptr(1e30), 0, 0 }, "optimizer.lr: training diverged"},
 	} {

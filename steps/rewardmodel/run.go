@@ -2,7 +2,7 @@ package rewardmodel
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 
 	"athanor/steps"
@@ -86,11 +86,14 @@ func (t *training) open(ctx context.Context, rt *steps.Runtime) error {
 	all := slices.Concat(t.data.Examples, t.heldOut.Examples)
 	if !c.References.IsZero() {
 		split, err := t.base.Dialogues(ctx, rt, c.References, corpus.Train, true)
-		if err != nil {
-			return fmt.Errorf("references: %w", err)
+		if err == nil {
+			err = split.Report(rt)
 		}
-		if len(split.Examples) == 0 {
-			return steps.Blame("references", "it has no dialogue that can be scored")
+		if attr := (*steps.AttributeError)(nil); errors.As(err, &attr) { // it blames data, as if it were for training
+			return &steps.AttributeError{Path: "references", Err: attr.Err}
+		}
+		if err != nil {
+			return err
 		}
 		t.references = finetune.Last(split.Examples)
 		all = append(all, t.references...)

@@ -19,6 +19,7 @@ type rowReader struct {
 	rows []parquet.Row
 	docs []Document
 
+	named         bool              // the column of the prompt was asked for by name
 	lists         map[string]*turns // of one row, by the column of Document
 	input, answer string            // of one row: what the prompt is about, and the completion
 }
@@ -36,6 +37,7 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 	}
 	r := &rowReader{
 		set: map[int]func(*Document, string){}, rows: make([]parquet.Row, rowsAtOnce), lists: map[string]*turns{},
+		named: columns["prompt"] != "",
 	}
 	plain := map[string]func(*Document, string){
 		name("text"):       func(d *Document, s string) { d.Text = s },
@@ -167,8 +169,9 @@ func (r *rowReader) fold(d *Document) {
 	}
 	chosen, rejected := r.lists["chosen"].messages(), r.lists["rejected"].messages()
 	if n := len(chosen); n > 0 && len(rejected) > 0 {
-		if len(d.Messages) == 0 && d.Prompt == "" {
-			d.Messages = chosen[:n-1] // each holds the whole dialogue
+		alike := n > 1 && len(rejected) == n && slices.Equal(chosen[:n-1], rejected[:n-1])
+		if len(d.Messages) == 0 && alike && (d.Prompt == "" || !r.named) {
+			d.Messages, d.Prompt = chosen[:n-1], "" // each holds the whole dialogue, and the prompt may be its first turn alone
 		}
 		d.Chosen, d.Rejected = chosen[n-1].Content, rejected[len(rejected)-1].Content
 	}

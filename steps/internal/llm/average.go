@@ -18,8 +18,9 @@ func (e *MismatchError) Error() string { return fmt.Sprintf("model %d: %v", e.In
 func (e *MismatchError) Unwrap() error { return e.Err }
 
 // Average writes the weighted average of models of one architecture to dst (model soups: arXiv 2203.05482), without a
-// device and without holding a model in memory. There is a weight for each folder of src; they add up to 1. What
-// config.json says beside the architecture is the first model's. A model that does not fit is a [MismatchError].
+// device and without holding a model in memory. There is a weight for each folder of src; they add up to 1. The shift of
+// scores is averaged as the head that it belongs to; what else config.json says beside the architecture is the first
+// model's. A model that does not fit is a [MismatchError].
 func Average(ctx context.Context, dst string, src []string, weights []float64) (Config, error) {
 	if len(src) == 0 || len(src) != len(weights) {
 		return Config{}, fmt.Errorf("llm: an average of %d models with %d weights", len(src), len(weights))
@@ -41,6 +42,10 @@ func Average(ctx context.Context, dst string, src []string, weights []float64) (
 		}
 	}
 	config := folders[0].config
+	config.ScoreShift = 0
+	for i, f := range folders {
+		config.ScoreShift += float64(weights[i] * f.config.ScoreShift)
+	}
 	return config, config.save(dst, func(t tensor) fill { return mean(folders, weights, t).until(ctx) })
 }
 
@@ -79,6 +84,7 @@ func (c Config) sameArchitecture(other Config) error {
 		name          string
 		first, second any
 	}{
+		{"architecture", c.architecture(), other.architecture()},
 		{"vocab_size", c.VocabSize, other.VocabSize}, {"hidden_size", c.HiddenSize, other.HiddenSize},
 		{"intermediate_size", c.IntermediateSize, other.IntermediateSize}, {"num_hidden_layers", c.NumHiddenLayers, other.NumHiddenLayers},
 		{"num_attention_heads", c.NumAttentionHeads, other.NumAttentionHeads},

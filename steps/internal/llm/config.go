@@ -175,10 +175,18 @@ func or[T any](p *T, otherwise T) T {
 	return *p
 }
 
+// architecture is Hugging Face's name for the kind of model.
+func (c Config) architecture() string {
+	if c.Score {
+		return scoreArchitecture
+	}
+	return lmArchitecture
+}
+
 // Write writes config.json and generation_config.json into dir, for float32 weights, and flushes both.
 func (c Config) Write(dir string) error {
 	j := configJSON{
-		Architectures: []string{lmArchitecture}, ModelType: "llama", HiddenAct: "silu",
+		Architectures: []string{c.architecture()}, ModelType: "llama", HiddenAct: "silu",
 		VocabSize: c.VocabSize, HiddenSize: c.HiddenSize, IntermediateSize: c.IntermediateSize,
 		NumHiddenLayers: c.NumHiddenLayers, NumAttentionHeads: c.NumAttentionHeads,
 		NumKeyValueHeads: &c.NumKeyValueHeads, HeadDim: &c.HeadDim,
@@ -188,7 +196,7 @@ func (c Config) Write(dir string) error {
 		BOSTokenID: c.BOSTokenID, EOSTokenID: c.EOSTokenIDs, PadTokenID: c.PadTokenID, TorchDType: "float32",
 	}
 	if c.Score {
-		j.Architectures, j.ScoreShift = []string{scoreArchitecture}, c.ScoreShift
+		j.ScoreShift = c.ScoreShift
 		j.ID2Label, j.Label2ID = map[string]string{"0": "score"}, map[string]int{"score": 0}
 	}
 	if err := writeJSON(filepath.Join(dir, configName), j); err != nil {

@@ -182,6 +182,8 @@ func (r *Run) blame(err error, micro int) error {
 	case errors.Is(err, gpu.ErrOutOfMemory):
 		return steps.Blame("batch.micro_tokens", "%w. Lower batch.micro_tokens (now %d, and at least the context's %d), or train a smaller model",
 			err, micro, r.Context)
+	case errors.Is(err, llm.ErrScore):
+		return steps.Blame("model", "%w", err)
 	case errors.Is(err, tokens.ErrUsedUp):
 		return steps.Blame("tokens", "%w", err)
 	case errors.Is(err, train.ErrNothingToLearn):
