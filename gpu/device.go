@@ -25,7 +25,7 @@ type Device interface {
 	Free(t Tensor)
 	// Write fills dst from host memory, rounding to its type; len(src) = dst.Len().
 	Write(dst Tensor, src []float32)
-	// Read copies src to host memory; len(dst) = src.Len().
+	// Read waits for src and copies it to host memory; len(dst) = src.Len().
 	Read(dst []float32, src Tensor)
 	Zero(t Tensor)
 	// Copy sets dst = src, which has the same shape and type.
