@@ -2,7 +2,7 @@
 #
 # Purpose   the whole way from raw text to a trained model, small enough to watch
 # Device    CPU
-# Minutes   about 3 on two cores
+# Minutes   about 2 on two cores
 # Expect    held-out bits per byte below those of gzip -9 on the same text
 
 pipeline "quickstart" {
