@@ -70,6 +70,12 @@ func (p *parser) preference(c *Columns, d *corpus.Document) {
 	if len(chosen) == 0 || len(rejected) == 0 {
 		return // p has the error
 	}
+	for _, answer := range [][]corpus.Message{chosen, rejected} {
+		if last := answer[len(answer)-1]; last.Role == "user" || last.Role == "system" {
+			p.fail("an answer ends with a message of the %s, not of the assistant", last.Role)
+			return
+		}
+	}
 	switch {
 	case c.Prompt == nil && p.has(nil, "conversations"):
 		d.Messages = p.messages(c, "conversations")

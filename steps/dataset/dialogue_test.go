@@ -94,14 +94,15 @@ func TestDialogueFormats(t *testing.T) {
 // TestDialogueErrors: records that are nearly of these formats say what is missing.
 func TestDialogueErrors(t *testing.T) {
 	for record, want := range map[string]string{
-		`{"prompt":"Q","completion":""}`:                            "answer is empty",
-		`{"prompt":" ","completion":"A"}`:                           "prompt is empty",
-		`{"chosen":"C","rejected":"R"}`:                             "no prompt",
-		`{"messages":[]}`:                                           `"messages" is empty`,
-		`{"conversations":[{"from":"human"}]}`:                      `no column "value"`,
-		`{"messages":["x"]}`:                                        "not an object",
-		`{"prompt":"Q","chosen":[],"rejected":"R"}`:                 `"chosen" is empty`,
-		`{"prompt":"Q","chosen":{"role":"assistant"},"rejected":1}`: `no column "content"`,
+		`{"prompt":"Q","completion":""}`:            "answer is empty",
+		`{"prompt":" ","completion":"A"}`:           "prompt is empty",
+		`{"chosen":"C","rejected":"R"}`:             "no prompt",
+		`{"messages":[]}`:                           `"messages" is empty`,
+		`{"conversations":[{"from":"human"}]}`:      `no column "value"`,
+		`{"messages":["x"]}`:                        "not an object",
+		`{"prompt":"Q","chosen":[],"rejected":"R"}`: `"chosen" is empty`,
+		`{"chosen":[{"role":"assistant","content":"C"},{"role":"user","content":"Q"}],"rejected":[{"role":"assistant","content":"R"}]}`: "a message of the user",
+		`{"prompt":"Q","chosen":{"role":"assistant"},"rejected":1}`:                                                                     `no column "content"`,
 	} {
 		config := newConfig()
 		config.JSONL = []RecordSource{{Include: []string{"a"}}}
