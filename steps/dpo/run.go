@@ -105,17 +105,9 @@ func (c *Config) preference(control func(int32) bool) *preference {
 	return o
 }
 
-// evaluated are the pairs to evaluate on: held out, or else of training.
-func (t *training) evaluated() []finetune.Example {
-	if len(t.heldOut.Examples) > 0 {
-		return t.heldOut.Examples
-	}
-	return t.data.Examples
-}
-
 // measure evaluates the model as it is.
 func (t *training) measure(ctx context.Context, rt *steps.Runtime) (map[string]float64, error) {
-	pairs, o := t.evaluated(), t.evaluator
+	pairs, o := t.heldOut.OrElse(t.data), t.evaluator
 	var means finetune.Means
 	for _, b := range finetune.Pack(pairs, finetune.Evenly(len(pairs), t.config.Eval.Examples), t.micro) {
 		if err := ctx.Err(); err != nil {

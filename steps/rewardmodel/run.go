@@ -48,7 +48,7 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if t.summary, err = loop.Run(ctx, rt); err != nil {
 		return t.settings.Blame(err, t.micro)
 	}
-	if t.verdicts, err = t.judge(ctx, t.evaluated()); err != nil { // a resume may have come after the last evaluation
+	if t.verdicts, err = t.judge(ctx, t.heldOut.OrElse(t.data)); err != nil { // a resume may have come after the last evaluation
 		return err
 	}
 	if t.model.Config.ScoreShift, err = t.shift(ctx); err != nil {
@@ -102,17 +102,9 @@ func (t *training) open(ctx context.Context, rt *steps.Runtime) error {
 	return err
 }
 
-// evaluated are the pairs to evaluate on: held out, or else of training.
-func (t *training) evaluated() []finetune.Example {
-	if len(t.heldOut.Examples) > 0 {
-		return t.heldOut.Examples
-	}
-	return t.data.Examples
-}
-
 // measure evaluates the model as it is.
 func (t *training) measure(ctx context.Context) (map[string]float64, error) {
-	verdicts, err := t.judge(ctx, t.evaluated())
+	verdicts, err := t.judge(ctx, t.heldOut.OrElse(t.data))
 	return figures(verdicts, t.config.Margin), err
 }
 

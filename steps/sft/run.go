@@ -76,17 +76,9 @@ func (t *training) open(ctx context.Context, rt *steps.Runtime) error {
 	return err
 }
 
-// evaluated are the dialogues to evaluate on: held out, or else of training.
-func (t *training) evaluated() []finetune.Example {
-	if len(t.heldOut.Examples) > 0 {
-		return t.heldOut.Examples
-	}
-	return t.data.Examples
-}
-
 // measure evaluates the model as it is.
 func (t *training) measure(ctx context.Context) (map[string]float64, error) {
-	examples := t.evaluated()
+	examples := t.heldOut.OrElse(t.data)
 	score, err := finetune.Predict(ctx, t.model, finetune.Pack(examples, finetune.Evenly(len(examples), t.config.Eval.Examples), t.micro))
 	if err != nil {
 		return nil, err

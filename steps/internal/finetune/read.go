@@ -39,6 +39,14 @@ type Split struct {
 	Counts   Counts
 }
 
+// OrElse returns the examples to evaluate on: the split's own, or other's where it has none.
+func (s *Split) OrElse(other *Split) []Example {
+	if len(s.Examples) > 0 {
+		return s.Examples
+	}
+	return other.Examples
+}
+
 // Dialogues reads the conversations of a dataset. The assistant's tokens are targets, its end token among them. cut says
 // what to do with one that is longer than the context: leave turns off at its end, or drop it.
 func (b *Base) Dialogues(ctx context.Context, rt *steps.Runtime, data steps.Artifact, split string, cut bool) (*Split, error) {
