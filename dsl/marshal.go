@@ -17,6 +17,9 @@ type MarshalOptions struct {
 	Key          bool               // leave out fields marked free or path
 	AllowUnknown bool               // leave out unknown parts; without it they are an error
 	Artifact     func(Artifact) any // what stands for an artifact; {"kind", "digest"} when nil
+
+	// Machine decides what is written for the value of an attribute that depends on the machine; the value itself when nil.
+	Machine func(attribute, value string) (string, error)
 }
 
 // errUnknown says that a part of a value is not known.
@@ -70,6 +73,8 @@ func (m *marshaler) block(v cty.Value, fields []Field) (map[string]any, error) {
 
 func (m *marshaler) field(v cty.Value, f Field) (any, error) {
 	switch {
+	case f.Machine && m.o.Machine != nil && v.IsKnown() && !v.IsNull():
+		return m.o.Machine(f.Name, v.AsString())
 	case !f.Block:
 		return m.value(v, f.goType)
 	case !f.Repeated:

@@ -27,6 +27,7 @@ type Field struct {
 	Label    bool // the label of the enclosing block
 	Path     bool // names files: the names are not in the key
 	Free     bool // does not change the result: not in the key
+	Machine  bool // a string of which "auto" stands for what the machine does best
 	OneOf    []string
 	Min, Max string  // bounds of a number, or of a length; "" when there are none
 	Fields   []Field // of a block
@@ -49,6 +50,7 @@ var fieldsByType sync.Map // reflect.Type → []Field
 //	hcl:"label"            a label of the enclosing block
 //	hcl:"path"             file names: not in the key
 //	hcl:"free"             does not change the result: not in the key
+//	hcl:"machine"          a string of which "auto" stands for what the machine does best ([MarshalOptions].Machine)
 //	one_of:"a,b"           the values that a string, or each string of a list, may have
 //	min:"0" max:"1"        bounds of a number, or of the length of a string, list, map or of the number of blocks
 //	optional:"true"        may be left out
@@ -115,8 +117,10 @@ func fieldOf(sf reflect.StructField) (Field, error) {
 			f.Path = true
 		case "free":
 			f.Free = true
+		case "machine":
+			f.Machine = true
 		default:
-			return f, fmt.Errorf("the hcl tag says %q; it may say block, label, path or free", word)
+			return f, fmt.Errorf("the hcl tag says %q; it may say block, label, path, free or machine", word)
 		}
 	}
 	if of := tag.Get("one_of"); of != "" {
@@ -204,8 +208,11 @@ func (f *Field) describeAttribute(t reflect.Type, optional bool) error {
 	if f.Type, err = attributeType(t, f.Kind); err != nil {
 		return err
 	}
-	if f.Label && t.Kind() != reflect.String {
+	switch isString := t.Kind() == reflect.String; {
+	case f.Label && !isString:
 		return fmt.Errorf("a label is a string, not %s", t)
+	case f.Machine && !isString:
+		return fmt.Errorf("what the machine decides is a string, not %s", t)
 	}
 	if (t.Kind() == reflect.Slice || t.Kind() == reflect.Map) && (f.min == nil || *f.min <= 0) && f.Kind == "" {
 		optional = true

@@ -100,6 +100,9 @@ func TestMistakesInStructs(t *testing.T) {
 			X int `json:"x" hcl:"label"`
 		}{}, "a label is a string, not int"},
 		{struct {
+			X int `json:"x" hcl:"machine"`
+		}{}, "what the machine decides is a string, not int"},
+		{struct {
 			mixtureConfig
 			Parts int `json:"part"`
 		}{}, `a second field named "part"`},

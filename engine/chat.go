@@ -25,7 +25,6 @@ type chatFlags struct {
 	system  string
 	mode    string
 	beside  string
-	device  string
 	threads int
 }
 
@@ -57,7 +56,6 @@ answer, /reset forgets the conversation, Ctrl-D ends.`,
 	cmd.Flags().IntVar(&f.TopK, "top-k", 0, "draw among so many of the likeliest tokens; 0 for all")
 	cmd.Flags().Float64Var(&f.TopP, "top-p", 0.95, "draw among the likeliest tokens that together have this probability")
 	cmd.Flags().Uint64Var(&f.Seed, "seed", 0, "the same seed gives the same answers")
-	cmd.Flags().StringVar(&f.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "CPU threads (default: all)")
 	return cmd
 }

@@ -41,15 +41,16 @@ func (a *app) planCommand() *cobra.Command {
 
 // plannedStep is a step as plan --json prints it.
 type plannedStep struct {
-	Address  string         `json:"address"`
-	Action   plan.Action    `json:"action"`
-	Reason   string         `json:"reason"`
-	After    []string       `json:"after"`
-	Estimate steps.Estimate `json:"estimate"`
-	Seconds  float64        `json:"seconds,omitempty"`
-	Resumes  bool           `json:"resumes,omitempty"`
-	Key      string         `json:"key,omitempty"`
-	Parent   string         `json:"parent,omitempty"` // of a part of a composite step
+	Address  string            `json:"address"`
+	Action   plan.Action       `json:"action"`
+	Reason   string            `json:"reason"`
+	After    []string          `json:"after"`
+	Estimate steps.Estimate    `json:"estimate"`
+	Seconds  float64           `json:"seconds,omitempty"`
+	Resumes  bool              `json:"resumes,omitempty"`
+	Machine  map[string]string `json:"machine,omitempty"` // what the machine decides: precision
+	Key      string            `json:"key,omitempty"`
+	Parent   string            `json:"parent,omitempty"` // of a part of a composite step
 }
 
 func (p *project) printPlan(made *plan.Plan, asJSON, detailed bool) error {
@@ -64,7 +65,7 @@ func (p *project) printPlan(made *plan.Plan, asJSON, detailed bool) error {
 			if s.Parent != nil {
 				parent = s.Parent.Name()
 			}
-			list = append(list, plannedStep{s.Name(), s.Action, s.Reason, after, s.Estimate, s.Seconds, s.Resumes, s.Key, parent})
+			list = append(list, plannedStep{s.Name(), s.Action, s.Reason, after, s.Estimate, s.Seconds, s.Resumes, s.Machine, s.Key, parent})
 		}
 		if err := p.app.printJSON(map[string]any{"steps": list}); err != nil {
 			return err

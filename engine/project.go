@@ -17,6 +17,7 @@ import (
 	"athanor/engine/internal/plan"
 	"athanor/engine/internal/store"
 	"athanor/engine/internal/ui"
+	"athanor/steps"
 )
 
 // projectFlags are the flags of every command that reads a pipeline.
@@ -24,9 +25,15 @@ type projectFlags struct {
 	vars     []string
 	varFiles []string
 	state    string
+	device   string
 }
 
 func (f *projectFlags) bind(cmd *cobra.Command) {
+	f.bindState(cmd)
+	cmd.Flags().StringVar(&f.device, "device", "auto", "the device of the run: auto, cpu, cuda or cuda:N")
+}
+
+func (f *projectFlags) bindState(cmd *cobra.Command) {
 	f.bindVars(cmd)
 	cmd.Flags().StringVar(&f.state, "state", "", "folder for results and history (default: .engine beside the pipeline)")
 }
@@ -44,6 +51,7 @@ type project struct {
 	program *dsl.Program
 	state   plan.State
 	dir     string // of the state
+	device  string
 }
 
 // load reads a pipeline and checks what can be checked without its state. What is wrong has been shown when it returns
@@ -61,7 +69,7 @@ func (a *app) load(path string, f *projectFlags) (*project, error) {
 
 // read is load without showing: it returns what is wrong with the pipeline.
 func (a *app) read(path string, f *projectFlags) (*project, hcl.Diagnostics, error) {
-	p := &project{app: a, path: path, dir: f.state}
+	p := &project{app: a, path: path, dir: f.state, device: f.device}
 	vars := map[string]string{}
 	for _, v := range f.vars {
 		name, value, ok := strings.Cut(v, "=")
@@ -119,6 +127,7 @@ func (p *project) close() error {
 // plan makes the plan. What is wrong with the pipeline has been shown when it returns an error.
 func (p *project) plan(o plan.Options) (*plan.Plan, error) {
 	o.Types = p.app.types
+	o.Offers = func(attribute string) ([]string, error) { return steps.Offers(p.device, attribute) }
 	made, diags, err := plan.Make(p.program, p.state, o)
 	if e := p.report(diags); e != nil {
 		return nil, e

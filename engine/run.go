@@ -26,7 +26,6 @@ type runFlags struct {
 	targets   []string
 	force     []string
 	parallel  int
-	device    string
 	threads   int
 	keepGoing bool
 	json      bool
@@ -51,7 +50,6 @@ checkpoints and stops; twice stops at once.`,
 	cmd.Flags().StringArrayVar(&f.targets, "target", nil, "run only this step and what it depends on (repeatable)")
 	cmd.Flags().StringArrayVar(&f.force, "force", nil, "run this step even if it is cached (repeatable)")
 	cmd.Flags().IntVar(&f.parallel, "parallel", 1, "steps to run side by side")
-	cmd.Flags().StringVar(&f.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "CPU threads of a step; never changes a result (default: all)")
 	cmd.Flags().BoolVar(&f.keepGoing, "keep-going", false, "after a failure, run what does not depend on it")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object per event")

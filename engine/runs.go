@@ -33,7 +33,7 @@ func (a *app) runsCommand() *cobra.Command {
 			})
 		},
 	}
-	f.bind(cmd)
+	f.bindState(cmd)
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many runs to list; 0 for all")
 	cmd.Flags().Int64Var(&run, "run", 0, "list the steps of the run with this number")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

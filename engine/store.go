@@ -55,7 +55,7 @@ func (a *app) storeListCommand() *cobra.Command {
 			})
 		},
 	}
-	f.bind(cmd)
+	f.bindState(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -85,7 +85,7 @@ anything is damaged.`,
 			})
 		},
 	}
-	f.bind(cmd)
+	f.bindState(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

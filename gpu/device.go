@@ -19,6 +19,12 @@ type Info struct {
 type Device interface {
 	Info() Info
 
+	// Precisions lists what SetPrecision takes, the fastest first.
+	Precisions() []Precision
+	// SetPrecision holds for all products that follow; a device is opened with Float32, which every device takes. It
+	// fails for a precision that is not among Precisions.
+	SetPrecision(p Precision) error
+
 	// Alloc returns a zeroed tensor.
 	Alloc(t DType, rows, cols int) (Tensor, error)
 	// Free gives an allocation back. t is what Alloc returned, not a slice of it.

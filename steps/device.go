@@ -8,6 +8,23 @@ import (
 	"athanor/gpu/cpu"
 )
 
+// Offers lists what a device can do about an attribute of steps that depends on it (hcl:"machine"), the best first. The
+// only one so far is precision.
+func Offers(device, attribute string) ([]string, error) {
+	if attribute != "precision" {
+		return nil, fmt.Errorf("no device says anything of %q", attribute)
+	}
+	d, err := OpenDevice(device, 1)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, p := range d.Precisions() {
+		list = append(list, string(p))
+	}
+	return list, d.Close()
+}
+
 // OpenDevice opens a device by its name on the command line: "auto", "cpu", or "cuda" with an optional index. threads
 // is for the CPU; 0 means one per core. The bits of a result never depend on it.
 func OpenDevice(name string, threads int) (gpu.Device, error) {

@@ -23,6 +23,7 @@ type Type struct {
 	//	Name   string   `json:"name" hcl:"label"`                                // the label of the enclosing block
 	//	Paths  []string `json:"include" hcl:"path" doc:"…"`                      // file names: their content is in the key, they are not
 	//	Every  int      `json:"checkpoint_every" hcl:"free" doc:"…"`             // does not change the result: not in the key
+	//	How    string   `json:"precision" hcl:"machine" doc:"…"`                 // "auto" stands for the best of what the device Offers
 	//
 	// Also: one_of:"a,b" for strings; min:"…" and max:"…" for numbers and lengths; optional:"true" for an artifact
 	// or a list that may be absent.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 
 	"athanor/gpu"
 	"athanor/gpu/cpu/internal/simd"
@@ -80,6 +81,17 @@ func (d *device) Info() gpu.Info {
 		Threads: len(d.workers),
 		Memory:  d.memory.limit,
 	}
+}
+
+// Precisions lists what this processor can do, the fastest first.
+func (d *device) Precisions() []gpu.Precision { return []gpu.Precision{gpu.Float32} }
+
+// SetPrecision holds for the products that follow.
+func (d *device) SetPrecision(p gpu.Precision) error {
+	if !slices.Contains(d.Precisions(), p) {
+		return fmt.Errorf("cpu: no products in %s on this processor, only in %v", p, d.Precisions())
+	}
+	return nil
 }
 
 // Close ends the workers. The device must not be used afterwards.

@@ -24,6 +24,10 @@ var bugs = []bug{
 		func(int) gpu.Device { return addForgotten{ref.Open()} }},
 	{"the aliased add is cleared first", "Linear/N65,I96,O80,add=aliased", "y: ‖error‖",
 		func(int) gpu.Device { return addCleared{ref.Open()} }},
+	{"products are not rounded", "Linear/N65,I96,O80,add=other", "products=bfloat16",
+		func(int) gpu.Device { return notRounded{ref.Open()} }},
+	{"a precision is taken that is not listed", "Precisions", "SetPrecision",
+		func(int) gpu.Device { return anyPrecision{ref.Open()} }},
 	{"the gradient of a weight is overwritten", "Linear/N3,", "dw: ‖error‖",
 		func(int) gpu.Device { return gradOverwritten{ref.Open()} }},
 	{"an element is not written", "RMSNorm/N17,", "is NaN",
@@ -75,6 +79,19 @@ func TestSuiteFindsBugs(t *testing.T) {
 		})
 	}
 }
+
+type notRounded struct{ gpu.Device }
+
+func (d notRounded) SetPrecision(p gpu.Precision) error {
+	if p == gpu.BFloat16 {
+		return nil
+	}
+	return d.Device.SetPrecision(p)
+}
+
+type anyPrecision struct{ gpu.Device }
+
+func (d anyPrecision) SetPrecision(gpu.Precision) error { return nil }
 
 type addForgotten struct{ gpu.Device }
 

@@ -38,8 +38,14 @@ type result struct {
 func (v variant) run(t *testing.T, d gpu.Device, trial trial) []result {
 	t.Helper()
 	f := &fixture{Device: d, t: t, rng: rand.New(rand.NewPCG(1, 2)), variant: v}
+	if err := d.SetPrecision(v.precision); err != nil {
+		t.Fatal(err)
+	}
 	trial.run(f)
 	f.finish()
+	if err := d.SetPrecision(gpu.Float32); err != nil { // as it was opened
+		t.Fatal(err)
+	}
 	return f.results
 }
 

@@ -16,6 +16,7 @@ package gputest
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"athanor/gpu"
@@ -27,10 +28,11 @@ import (
 // An error is measured as ‖got−want‖/‖want‖ over the whole of a result; no single element may be further off than
 // eight times that share of the greatest element.
 type Tolerance struct {
-	F32  float64            // with float32 operands
-	BF16 float64            // with bfloat16 operands; 0 where the device offers none, and those trials are left out
-	Op   map[string]float64 // instead of F32 and BF16, by operator: "Attention"
-	Skip map[string]string  // operators and checks left out, by name, each with the reason
+	F32      float64            // with float32 operands
+	BF16     float64            // with bfloat16 operands; 0 where the device offers none, and those trials are left out
+	Products float64            // with float32 operands in the precision gpu.BFloat16, if the device lists it; 0 means F32
+	Op       map[string]float64 // instead of F32 and BF16, by operator: "Attention"
+	Skip     map[string]string  // operators and checks left out, by name, each with the reason
 }
 
 // A trial is one call of an operator, forward and backward where that is natural. It takes operands from the fixture
@@ -43,19 +45,20 @@ type trial struct {
 
 // operators lists the trials by operator.
 var operators = []struct {
-	name   string
-	trials func() []trial
+	name     string
+	products bool // depends on the device's precision
+	trials   func() []trial
 }{
-	{"Embed", embedTrials},
-	{"RMSNorm", rmsNormTrials},
-	{"Linear", linearTrials},
-	{"Rope", ropeTrials},
-	{"SwiGLU", swigluTrials},
-	{"Attention", attentionTrials},
-	{"LMHead", lmHeadTrials},
-	{"AdamW", adamWTrials},
-	{"SumSquares", sumSquaresTrials},
-	{"DecodeAttention", decodeTrials},
+	{"Embed", false, embedTrials},
+	{"RMSNorm", false, rmsNormTrials},
+	{"Linear", true, linearTrials},
+	{"Rope", false, ropeTrials},
+	{"SwiGLU", false, swigluTrials},
+	{"Attention", false, attentionTrials},
+	{"LMHead", true, lmHeadTrials},
+	{"AdamW", false, adamWTrials},
+	{"SumSquares", false, sumSquaresTrials},
+	{"DecodeAttention", false, decodeTrials},
 }
 
 // A suite is one run of the tests against one device, opened with several numbers of threads.
@@ -75,10 +78,11 @@ func Run(t *testing.T, open func(threads int) (gpu.Device, error), tol Tolerance
 	}
 	s.check(t, "Memory", s.memory)
 	s.check(t, "WrongShapes", s.wrongShapes)
+	s.check(t, "Precisions", s.precisions)
 	for _, op := range operators {
 		s.check(t, op.name, func(t *testing.T) {
 			for _, trial := range op.trials() {
-				t.Run(trial.name, func(t *testing.T) { s.try(t, op.name, trial) })
+				t.Run(trial.name, func(t *testing.T) { s.try(t, op.name, op.products, trial) })
 			}
 		})
 	}
@@ -111,9 +115,22 @@ func (s *suite) check(t *testing.T, name string, run func(t *testing.T)) {
 	})
 }
 
-// try runs one trial in every number format and layout.
-func (s *suite) try(t *testing.T, op string, trial trial) {
-	for _, v := range s.variants() {
+// precisions holds the list of precisions to what SetPrecision takes.
+func (s *suite) precisions(t *testing.T) {
+	d := s.devices[0]
+	if !slices.Contains(d.Precisions(), gpu.Float32) {
+		t.Errorf("the precisions are %v, without %s", d.Precisions(), gpu.Float32)
+	}
+	for _, p := range []gpu.Precision{"", "float64", gpu.BFloat16, gpu.Float32} {
+		if err := d.SetPrecision(p); (err == nil) != slices.Contains(d.Precisions(), p) {
+			t.Errorf("SetPrecision(%q) where there are %v: %v", p, d.Precisions(), err)
+		}
+	}
+}
+
+// try runs one trial in every number format, precision and layout.
+func (s *suite) try(t *testing.T, op string, products bool, trial trial) {
+	for _, v := range s.variants(products) {
 		t.Run(v.String(), func(t *testing.T) {
 			want := v.run(t, ref.Open(), trial)
 			var first []result
@@ -121,7 +138,7 @@ func (s *suite) try(t *testing.T, op string, trial trial) {
 				got := v.run(t, d, trial)
 				if i == 0 {
 					first = got
-					s.compare(t, op, trial.slack, got, want)
+					s.compare(t, op, v, trial.slack, got, want)
 				} else {
 					sameBits(t, fmt.Sprintf("%d threads and %d", s.threads[i], s.threads[0]), got, first)
 				}
@@ -131,43 +148,54 @@ func (s *suite) try(t *testing.T, op string, trial trial) {
 	}
 }
 
-// A variant is how a trial's operands lie in memory.
+// A variant is how a trial's operands lie in memory, and how they are multiplied.
 type variant struct {
-	dtype  gpu.DType // of weights and activations
-	margin int       // rows around each tensor: 0 for whole allocations
+	dtype     gpu.DType // of weights and activations
+	margin    int       // rows around each tensor: 0 for whole allocations
+	precision gpu.Precision
 }
 
 func (v variant) String() string {
-	if v.margin > 0 {
-		return v.dtype.String() + ",slices"
+	text := v.dtype.String()
+	if v.precision != gpu.Float32 {
+		text += ",products=" + string(v.precision)
 	}
-	return v.dtype.String()
+	if v.margin > 0 {
+		text += ",slices"
+	}
+	return text
 }
 
-func (s *suite) variants() []variant {
-	all := []variant{{gpu.F32, 0}, {gpu.F32, 3}}
+func (s *suite) variants(products bool) []variant {
+	all := []variant{{gpu.F32, 0, gpu.Float32}, {gpu.F32, 3, gpu.Float32}}
+	if products && slices.Contains(s.devices[0].Precisions(), gpu.BFloat16) {
+		all = append(all, variant{gpu.F32, 0, gpu.BFloat16}, variant{gpu.F32, 3, gpu.BFloat16})
+	}
 	if s.tol.BF16 > 0 {
-		all = append(all, variant{gpu.BF16, 0}, variant{gpu.BF16, 3})
+		all = append(all, variant{gpu.BF16, 0, gpu.Float32}, variant{gpu.BF16, 3, gpu.Float32})
 	}
 	return all
 }
 
 // limit is the greatest relative error that the operator may make in a result that was rounded to t.
-func (s *suite) limit(op string, t gpu.DType) float64 {
-	if limit, ok := s.tol.Op[op]; ok {
-		return limit
+func (s *suite) limit(op string, v variant, t gpu.DType) float64 {
+	limit := s.tol.F32
+	if of, ok := s.tol.Op[op]; ok {
+		limit = of
+	} else if t == gpu.BF16 {
+		limit = s.tol.BF16
 	}
-	if t == gpu.BF16 {
-		return s.tol.BF16
+	if v.precision != gpu.Float32 {
+		limit = max(limit, s.tol.Products)
 	}
-	return s.tol.F32
+	return limit
 }
 
 // compare fails unless each result is within the operator's tolerance of what it should be.
-func (s *suite) compare(t *testing.T, op string, slack float64, got, want []result) {
+func (s *suite) compare(t *testing.T, op string, v variant, slack float64, got, want []result) {
 	t.Helper()
 	for i, g := range got {
-		if problem := g.differs(want[i], s.limit(op, g.dtype)*max(slack, 1)); problem != "" {
+		if problem := g.differs(want[i], s.limit(op, v, g.dtype)*max(slack, 1)); problem != "" {
 			t.Errorf("%s: %s", g.name, problem)
 		}
 	}

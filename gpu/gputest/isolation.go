@@ -34,7 +34,7 @@ func (s *suite) laterTokens(t *testing.T) {
 // tokens' results for which same holds. It also demands that something did change.
 func (s *suite) unmoved(t *testing.T, lengths []int, from, to int, same func(name string, token int) bool) {
 	const H, G, E = 4, 2, 32
-	for _, v := range s.variants() {
+	for _, v := range s.variants(false) {
 		t.Run(fmt.Sprintf("%d:%d,%v", from, to, v), func(t *testing.T) {
 			var runs [2][]result
 			N := 0

@@ -10,19 +10,20 @@ import (
 //
 //	lse[n]  = log Σ_v e^z[v]
 //	logp[n] = z[t] − lse[n]
-func (Device) LMHead(logp, lse []float64, x, w gpu.Tensor, s *gpu.Stream, temperature float64) error {
+func (dev Device) LMHead(logp, lse []float64, x, w gpu.Tensor, s *gpu.Stream, temperature float64) error {
 	checkLMHead("LMHead", x, w, s)
 	wantLen("LMHead", "logp", len(logp), s.Len())
 	if lse != nil {
 		wantLen("LMHead", "lse", len(lse), s.Len())
 	}
+	D, xs, ws := w.Cols, dev.factors(x), dev.factors(w)
 	clear(logp)
 	clear(lse)
 	for n, target := range s.Targets {
 		if target == gpu.NoTarget {
 			continue
 		}
-		z := logits(x, w, n, temperature)
+		z := logits(xs[n*D:][:D], ws, temperature)
 		sum := logSumExp(z)
 		logp[n] = z[target] - sum
 		if lse != nil {
@@ -40,7 +41,7 @@ func (Device) LMHead(logp, lse []float64, x, w gpu.Tensor, s *gpu.Stream, temper
 //	dw[v]  += dz[v]·x[n]
 //
 // A token without a target contributes nothing: its dx is 0.
-func (Device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperature float64, dLogp, dLSE []float64) {
+func (dev Device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperature float64, dLogp, dLSE []float64) {
 	checkLMHead("LMHeadBackward", x, w, s)
 	N, V, D := s.Len(), w.Rows, w.Cols
 	want("LMHeadBackward", "dx", dx, N, D)
@@ -50,13 +51,13 @@ func (Device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperature
 		dLSE = make([]float64, N)
 	}
 	wantLen("LMHeadBackward", "dLSE", len(dLSE), N)
-	dxs, dws, xs, ws := values(dx), optional(dw, V*D), values(x), values(w)
+	dxs, dws, xs, ws := values(dx), optional(dw, V*D), dev.factors(x), dev.factors(w)
 	clear(dxs)
 	for n, target := range s.Targets {
 		if target == gpu.NoTarget {
 			continue
 		}
-		z := logits(x, w, n, temperature)
+		z := logits(xs[n*D:][:D], ws, temperature)
 		sum := logSumExp(z)
 		for v := range V {
 			p := math.Exp(z[v] - sum)
@@ -64,7 +65,7 @@ func (Device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperature
 			if v == int(target) {
 				dz += dLogp[n]
 			}
-			dz /= temperature
+			dz = dev.factor(dz / temperature)
 			for d := range D {
 				dxs[n*D+d] += dz * ws[v*D+d]
 				dws[v*D+d] += dz * xs[n*D+d]
@@ -73,11 +74,11 @@ func (Device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperature
 	}
 }
 
-// logits is x[n]·wᵀ/temperature.
-func logits(x, w gpu.Tensor, n int, temperature float64) []float64 {
-	z := make([]float64, w.Rows)
+// logits is x·wᵀ/temperature of one token.
+func logits(x, w []float64, temperature float64) []float64 {
+	z := make([]float64, len(w)/len(x))
 	for v := range z {
-		z[v] = dot(values(x.Slice(n, n+1)), values(w.Slice(v, v+1))) / temperature
+		z[v] = dot(x, w[v*len(x):][:len(x)]) / temperature
 	}
 	return z
 }

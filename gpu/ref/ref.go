@@ -7,23 +7,30 @@
 //
 // All values are stored as float64, whatever the type of the tensor, and operators round nothing. A tensor's type
 // matters in two places only: [Device.Write] and [Device.AdamW] round what they put into a BF16 tensor. Comparing
-// another device with ref therefore measures all the rounding that the other device does.
+// another device with ref therefore measures all the rounding that the other device does. The precision BFloat16 is the
+// exception: the factors of the large products are rounded as it says, and nothing else.
 package ref
 
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"athanor/gpu"
 )
 
-// Device is the specification as a device. It has no state of its own.
-type Device struct{}
+// Device is the specification as a device.
+type Device struct {
+	precision *gpu.Precision
+}
 
 var _ gpu.Device = Device{}
 
 // Open returns the specification as a device.
-func Open() gpu.Device { return Device{} }
+func Open() gpu.Device {
+	p := gpu.Float32
+	return Device{&p}
+}
 
 // memory is one allocation, what gpu.Tensor.Mem points to.
 type memory struct{ values []float64 }
@@ -72,6 +79,18 @@ func (Device) Copy(dst, src gpu.Tensor) {
 	copy(values(dst), values(src))
 }
 
+// Precisions lists both: neither is fast.
+func (Device) Precisions() []gpu.Precision { return []gpu.Precision{gpu.Float32, gpu.BFloat16} }
+
+// SetPrecision holds for the products that follow.
+func (dev Device) SetPrecision(p gpu.Precision) error {
+	if !slices.Contains(dev.Precisions(), p) {
+		return fmt.Errorf("ref: no precision is called %q", p)
+	}
+	*dev.precision = p
+	return nil
+}
+
 func (Device) Sync() error  { return nil }
 func (Device) Close() error { return nil }
 
@@ -102,6 +121,27 @@ func optional(t gpu.Tensor, n int) []float64 {
 		return make([]float64, n)
 	}
 	return values(t)
+}
+
+// factors are values as the large products take them.
+func (dev Device) factors(t gpu.Tensor) []float64 {
+	v := values(t)
+	if *dev.precision == gpu.Float32 {
+		return v
+	}
+	out := make([]float64, len(v))
+	for i := range v {
+		out[i] = dev.factor(v[i])
+	}
+	return out
+}
+
+// factor is a number as the large products take it.
+func (dev Device) factor(v float64) float64 {
+	if *dev.precision == gpu.Float32 {
+		return v
+	}
+	return rounded(gpu.BF16, v)
 }
 
 // rounded is v as an element of type t holds it. BF16 rounds to nearest, ties to even.

@@ -57,6 +57,8 @@ type Config struct {
 	Eval   pretraining.Eval `json:"eval" hcl:"block" doc:"Held-out loss while training."`
 	Sample *sampling.Config `json:"sample" hcl:"block" doc:"Texts to let the model continue at every evaluation."`
 
+	train.Numerics
+
 	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
 }
 
@@ -79,7 +81,7 @@ func (c *Config) run() *pretraining.Run {
 		Title: "Annealing", Model: c.Model, Data: c.Data, Tokens: c.Tokens,
 		Optimizer: c.Optimizer, MuP: c.MuP, Batch: c.Batch, ZLoss: c.ZLoss, Spike: c.Spike, Average: c.average(),
 		Schedule: pretraining.Schedule{Warmup: c.Schedule.Warmup, Shape: string(train.Linear)},
-		Eval:     c.Eval, Sample: c.Sample, CheckpointEvery: c.CheckpointEvery,
+		Eval:     c.Eval, Sample: c.Sample, CheckpointEvery: c.CheckpointEvery, Numerics: c.Numerics,
 	}
 	if c.Context != nil {
 		r.Context = *c.Context

@@ -9,6 +9,7 @@ package dpo
 import (
 	"athanor/steps"
 	"athanor/steps/internal/finetune"
+	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -56,6 +57,8 @@ type Config struct {
 	Batch     finetune.Batch     `json:"batch" hcl:"block" doc:"Pairs per optimizer step."`
 	Eval      finetune.Eval      `json:"eval" hcl:"block" doc:"Held-out figures while training."`
 	Sample    *finetune.Sample   `json:"sample" hcl:"block" doc:"Questions to put to the model at every evaluation."`
+
+	train.Numerics
 
 	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
 }

@@ -64,6 +64,9 @@ func (t *training) readReference(ctx context.Context, rt *steps.Runtime, dev gpu
 		return refs, err
 	}
 	defer m.Close()
+	if err := t.config.Numerics.Apply(m); err != nil { // like is compared with like
+		return refs, err
+	}
 	if err := m.Inference(t.micro); err != nil {
 		return refs, err
 	}

@@ -49,6 +49,9 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 		return t.settings.Blame(err, t.micro)
 	}
 	defer t.model.Close()
+	if err := t.config.Numerics.Apply(t.model); err != nil {
+		return err
+	}
 	t.observer = &finetune.Observer{Runtime: rt, Measure: func(ctx context.Context) (map[string]float64, error) { return t.measure(ctx, rt) }}
 	t.observer.Sampling(t.base, t.model, t.config.Sample)
 	loop := t.settings.Loop(t.model, t.objective, "pairs", t.data.Examples, t.micro, rt.Seed())

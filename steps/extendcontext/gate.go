@@ -93,6 +93,9 @@ func (g *gate) measureBefore(ctx context.Context) error {
 		return err
 	}
 	defer m.Close()
+	if err := g.config.Numerics.Apply(m); err != nil { // like is compared with like
+		return err
+	}
 	micro := max(g.short, scoreTokens)
 	if err := m.Inference(micro); err != nil {
 		return err

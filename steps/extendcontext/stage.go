@@ -82,7 +82,7 @@ func (c *stageConfig) run() *pretraining.Run {
 		Optimizer: c.Optimizer, ZLoss: c.ZLoss, Spike: c.Spike,
 		Schedule: pretraining.Schedule{Warmup: float64(c.Schedule.Warmup), Shape: c.Schedule.Shape, Final: c.Schedule.Final},
 		Batch:    pretraining.Batch{Tokens: c.Batch.Tokens, MicroTokens: c.Batch.MicroTokens},
-		Eval:     pretraining.Eval{Every: &every, Tokens: c.Gate.EvalTokens}, CheckpointEvery: c.CheckpointEvery,
+		Eval:     pretraining.Eval{Every: &every, Tokens: c.Gate.EvalTokens}, CheckpointEvery: c.CheckpointEvery, Numerics: c.Numerics,
 	}
 	if c.Schedule.Tokens != nil {
 		r.Horizon = *c.Schedule.Tokens

@@ -10,6 +10,7 @@ package mixturesearch
 import (
 	"athanor/steps"
 	"athanor/steps/internal/pretraining"
+	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -49,6 +50,8 @@ type training struct {
 	Batch     pretraining.Batch     `json:"batch" hcl:"block" doc:"Tokens per optimizer step."`
 	Eval      pretraining.Eval      `json:"eval" hcl:"block" doc:"Held-out loss: once, at the end of each proxy, unless every says more often."`
 
+	train.Numerics
+
 	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints of a proxy; 0: one after every step."`
 }
 
@@ -56,7 +59,7 @@ type training struct {
 func (t *training) run() *pretraining.Run {
 	r := &pretraining.Run{
 		Title: "Proxy", Context: t.Context, Tokens: t.Tokens, Optimizer: t.Optimizer, Schedule: t.Schedule,
-		Batch: t.Batch, Eval: t.Eval, CheckpointEvery: t.CheckpointEvery,
+		Batch: t.Batch, Eval: t.Eval, CheckpointEvery: t.CheckpointEvery, Numerics: t.Numerics,
 	}
 	if r.Eval.Every == nil { // the course of a proxy is of no interest: its end is
 		r.Eval.Every = &r.Tokens

@@ -11,6 +11,7 @@ import (
 	"athanor/steps"
 	"athanor/steps/internal/pretraining"
 	"athanor/steps/internal/sampling"
+	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -52,6 +53,8 @@ type Config struct {
 	Eval   pretraining.Eval `json:"eval" hcl:"block" doc:"Held-out loss while training."`
 	Sample *sampling.Config `json:"sample" hcl:"block" doc:"Texts to let the model continue at every evaluation."`
 
+	train.Numerics
+
 	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
 }
 
@@ -60,7 +63,7 @@ func (c *Config) run() *pretraining.Run {
 	return &pretraining.Run{
 		Title: "Pre-training", Model: c.Model, Data: c.Data, Context: c.Context, Tokens: c.Tokens,
 		Optimizer: c.Optimizer, MuP: c.MuP, Schedule: c.Schedule, Batch: c.Batch, ZLoss: c.ZLoss, Spike: c.Spike,
-		Eval: c.Eval, Sample: c.Sample, CheckpointEvery: c.CheckpointEvery,
+		Eval: c.Eval, Sample: c.Sample, CheckpointEvery: c.CheckpointEvery, Numerics: c.Numerics,
 	}
 }
 

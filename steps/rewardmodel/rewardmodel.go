@@ -8,6 +8,7 @@ package rewardmodel
 import (
 	"athanor/steps"
 	"athanor/steps/internal/finetune"
+	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -47,6 +48,8 @@ type Config struct {
 	Schedule  finetune.Schedule  `json:"schedule" hcl:"block" doc:"The course of the learning rate."`
 	Batch     finetune.Batch     `json:"batch" hcl:"block" doc:"Pairs per optimizer step."`
 	Eval      finetune.Eval      `json:"eval" hcl:"block" doc:"Held-out accuracy while training."`
+
+	train.Numerics
 
 	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
 }

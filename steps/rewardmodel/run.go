@@ -41,6 +41,9 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 		return t.settings.Blame(err, t.micro)
 	}
 	defer t.model.Close()
+	if err := t.config.Numerics.Apply(t.model); err != nil {
+		return err
+	}
 	t.observer = &finetune.Observer{Runtime: rt, Measure: t.measure}
 	objective := &bradleyTerry{margin: t.config.Margin, centring: t.config.Centring}
 	loop := t.settings.Loop(t.model, objective, "pairs", t.data.Examples, t.micro, rt.Seed())

@@ -10,6 +10,7 @@ package scalinglaw
 import (
 	"athanor/steps"
 	"athanor/steps/internal/pretraining"
+	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -75,6 +76,8 @@ type training struct {
 	Spike     *pretraining.Spike    `json:"spike" hcl:"block" doc:"Steps that are not taken because their loss or gradient norm stands out. Left out: all are taken."`
 	Eval      pretraining.Eval      `json:"eval" hcl:"block" doc:"Held-out loss: once, at the end of each proxy, unless every says more often."`
 
+	train.Numerics
+
 	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints of a proxy; 0: one after every step."`
 }
 
@@ -82,7 +85,7 @@ type training struct {
 func (t *training) run(tokens int64) *pretraining.Run {
 	r := &pretraining.Run{
 		Title: "Proxy", Context: t.Context, Tokens: tokens, Optimizer: t.Optimizer, MuP: t.MuP, Schedule: t.Schedule,
-		Batch: t.Batch, ZLoss: t.ZLoss, Spike: t.Spike, Eval: t.Eval, CheckpointEvery: t.CheckpointEvery,
+		Batch: t.Batch, ZLoss: t.ZLoss, Spike: t.Spike, Eval: t.Eval, CheckpointEvery: t.CheckpointEvery, Numerics: t.Numerics,
 	}
 	if r.Eval.Every == nil { // the curve of a proxy is of no interest: its end is
 		r.Eval.Every = &tokens

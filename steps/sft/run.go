@@ -37,6 +37,9 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 		return t.settings.Blame(err, t.micro)
 	}
 	defer t.model.Close()
+	if err := t.config.Numerics.Apply(t.model); err != nil {
+		return err
+	}
 	t.observer = &finetune.Observer{Runtime: rt, Measure: t.measure}
 	t.observer.Sampling(t.base, t.model, t.config.Sample)
 	loop := t.settings.Loop(t.model, train.CrossEntropy{ZLoss: t.config.ZLoss}, "conversations", t.data.Examples, t.micro, rt.Seed())

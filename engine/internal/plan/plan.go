@@ -46,6 +46,8 @@ type Step struct {
 	Files    []string      // what Type.Files returned
 	Made     *store.Action // what the store has: the result when cached, else what is to be made again
 
+	Machine map[string]string // attributes that depend on the machine, with their values
+
 	Require  hcl.Diagnostics // conditions that do not hold although the step is cached
 	Estimate steps.Estimate
 	Seconds  float64 // expected, from earlier runs of the type; 0 if there were none
@@ -70,6 +72,10 @@ type Options struct {
 	Types   []steps.Type
 	Targets []string // only these steps and what they depend on
 	Force   []string // run these even if they are cached
+
+	// Offers lists what the machine that will run the steps can do about an attribute that depends on it, the best
+	// first: what "auto" stands for, and what may be written. Nil if no machine is known: "auto" is then left as it is.
+	Offers func(attribute string) ([]string, error)
 }
 
 // A State is what earlier runs left behind: results, work in flight and history.

@@ -40,7 +40,7 @@ func program(t testing.TB, dir, text string) *dsl.Program {
 	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	types, err := Language([]steps.Type{textType})
+	types, err := Language([]steps.Type{textType, workType})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ type Predictor struct {
 	known   dsl.Known
 	force   map[string]string // by address: why it runs even if it is cached
 	fields  map[string][]dsl.Field
+	offers  map[string][]string // by attribute: what the machine offers
 }
 
 // forced is why a step runs that the user has named with --force.
@@ -35,7 +36,7 @@ const forced = "forced"
 func newPredictor(plan *Plan, state State) *Predictor {
 	return &Predictor{
 		plan: plan, program: plan.Program, state: state,
-		known: dsl.Known{}, force: map[string]string{}, fields: map[string][]dsl.Field{},
+		known: dsl.Known{}, force: map[string]string{}, fields: map[string][]dsl.Field{}, offers: map[string][]string{},
 	}
 }
 
@@ -82,10 +83,15 @@ func (s *Step) reset() {
 // conclude decides a step whose block has been evaluated.
 func (p *Predictor) conclude(s *Step) (hcl.Diagnostics, error) {
 	instance := s.Instance
+	supported, err := p.askMachine(s)
+	if err != nil {
+		return nil, err
+	}
 	if len(instance.Waits) > 0 || !instance.When.IsKnown() || !instance.Config.IsWhollyKnown() {
 		s.Action, s.After = Deferred, instance.Waits
 		s.Reason = "depends on " + s.waits()
-		return p.checkEarly(s)
+		diags, err := p.checkEarly(s)
+		return append(diags, supported...), err
 	}
 	diags, err := p.makeMaterial(s, instance.Config)
 	if diags.HasErrors() || err != nil {
@@ -94,7 +100,13 @@ func (p *Predictor) conclude(s *Step) (hcl.Diagnostics, error) {
 	if s.Key, err = s.Material.Key(); err != nil {
 		return diags, err
 	}
-	return diags, p.decide(s)
+	if err := p.decide(s); err != nil {
+		return diags, err
+	}
+	if s.Action == Run { // a result that another machine has made is as good as any
+		diags = append(diags, supported...)
+	}
+	return diags, nil
 }
 
 // running lists the steps that come before s and that have not ended.
@@ -312,6 +324,7 @@ func (p *Predictor) marshal(s *Step, config cty.Value, o dsl.MarshalOptions) (js
 	if err != nil {
 		return nil, err
 	}
+	o.Machine = p.settle
 	raw, err := dsl.MarshalConfig(config, fields, o)
 	if err != nil {
 		return nil, fmt.Errorf("the configuration of %s: %w", s.Name(), err)

@@ -3,6 +3,8 @@ package ui
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"athanor/engine/internal/plan"
@@ -56,6 +58,11 @@ func need(s *plan.Step) string {
 	}
 	if e.Memory > 0 {
 		parts = append(parts, Bytes(e.Memory))
+	}
+	if len(s.Children) == 0 { // else its children say it
+		for _, attribute := range slices.Sorted(maps.Keys(s.Machine)) {
+			parts = append(parts, s.Machine[attribute])
+		}
 	}
 	if s.Seconds > 0 {
 		parts = append(parts, "about "+Duration(s.Seconds))

@@ -13,7 +13,7 @@ func (m *Model) Backward(s *gpu.Stream, temperature float64, dLogp, dLSE []float
 	if !m.buffers.training {
 		return errors.New("llm: Backward without Training")
 	}
-	if err := m.check(s); err != nil {
+	if err := errors.Join(m.check(s), m.dev.SetPrecision(m.precision)); err != nil {
 		return err
 	}
 	n := s.Len()

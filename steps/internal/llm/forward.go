@@ -1,11 +1,15 @@
 package llm
 
-import "athanor/gpu"
+import (
+	"errors"
+
+	"athanor/gpu"
+)
 
 // Forward runs the trunk over a stream. LogProbs, Logits and Backward refer to the last Forward; the caller leaves the
 // stream alone until then.
 func (m *Model) Forward(s *gpu.Stream) error {
-	if err := m.check(s); err != nil {
+	if err := errors.Join(m.check(s), m.dev.SetPrecision(m.precision)); err != nil {
 		return err
 	}
 	m.trunk(s, func(l int, a saved) {
@@ -63,6 +67,9 @@ func (a saved) first(n int) saved {
 // temperature, and 0 where there is no target, after the Forward of the same stream. Both are [N]; lse may be nil. A scalar head sets
 // logp[n] to the score of token n if that has a target, whichever that is.
 func (m *Model) LogProbs(logp, lse []float64, s *gpu.Stream, temperature float64) error {
+	if err := m.dev.SetPrecision(m.precision); err != nil {
+		return err
+	}
 	if m.Config.Score {
 		return m.scores(logp, lse, s)
 	}
@@ -71,6 +78,9 @@ func (m *Model) LogProbs(logp, lse []float64, s *gpu.Stream, temperature float64
 
 // Logits sets dst [len(rows), V] to the logits of the given tokens of the last Forward.
 func (m *Model) Logits(dst []float32, rows ...int) error {
+	if err := m.dev.SetPrecision(gpu.Float32); err != nil {
+		return err
+	}
 	v := m.Config.VocabSize
 	for len(rows) > 0 {
 		some := rows[:min(len(rows), logitRows)]

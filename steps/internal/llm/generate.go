@@ -73,6 +73,9 @@ func (m *Model) Generate(ctx context.Context, prompts [][]int32, o Sampling, emi
 	if err := m.decoding.reserveCache(m, slots, longest+o.MaxTokens); err != nil {
 		return nil, err
 	}
+	if err := m.dev.SetPrecision(gpu.Float32); err != nil {
+		return nil, err
+	}
 	g := newGeneration(m, prompts, o, slots, emit)
 	for g.next < len(prompts) || len(g.active) > 0 {
 		if err := ctx.Err(); err != nil {

@@ -23,6 +23,7 @@ type Model struct {
 	Config Config
 
 	dev       gpu.Device
+	precision gpu.Precision // of Forward, LogProbs and Backward
 	rope      *gpu.Rope
 	params    []*Param
 	embed     *Param // [V, D]
@@ -49,7 +50,7 @@ func New(dev gpu.Device, c Config) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	m := &Model{Config: c, dev: dev, rope: c.rope()}
+	m := &Model{Config: c, dev: dev, precision: gpu.Float32, rope: c.rope()}
 	for _, s := range c.tensors() {
 		w, err := m.alloc(s.rows(), s.cols())
 		if err != nil {
@@ -104,6 +105,19 @@ func (m *Model) SetRope(theta float64, scaling *RopeScaling) error {
 
 // Device is the device that holds the model.
 func (m *Model) Device() gpu.Device { return m.dev }
+
+// SetPrecision says how Forward, LogProbs and Backward compute their products from now on; a model begins with
+// gpu.Float32. Logits and Generate are float32 always.
+func (m *Model) SetPrecision(p gpu.Precision) error {
+	if err := m.dev.SetPrecision(p); err != nil {
+		return err
+	}
+	m.precision = p
+	return nil
+}
+
+// Precision is what SetPrecision has set.
+func (m *Model) Precision() gpu.Precision { return m.precision }
 
 // Params returns the weights, always in the same order: embeddings, layers from the first to the last, norm, head. A
 // tied head is the embedding table and is not listed again.

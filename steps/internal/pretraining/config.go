@@ -34,6 +34,8 @@ type Run struct {
 	Eval   Eval
 	Sample *sampling.Config
 
+	Numerics train.Numerics
+
 	CheckpointEvery float64 // seconds
 
 	// For a run that ends when something is reached and not after so many tokens.

@@ -62,6 +62,9 @@ func (r *Run) Do(ctx context.Context, rt *steps.Runtime) (Outcome, error) {
 		return Outcome{}, r.blame(err, r.micro(batches))
 	}
 	defer m.Close()
+	if err := r.Numerics.Apply(m); err != nil {
+		return Outcome{}, err
+	}
 	if r.Prepare != nil {
 		if err := r.Prepare(m); err != nil {
 			return Outcome{}, err

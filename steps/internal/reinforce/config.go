@@ -27,6 +27,8 @@ type Config struct {
 	Schedule finetune.Schedule `json:"schedule" hcl:"block" doc:"The course of the learning rate over the iterations."`
 	Warn     Ranges            `json:"warn" hcl:"block" doc:"When figures look unhealthy; they change no result."`
 
+	train.Numerics
+
 	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every optimizer step."`
 }
 

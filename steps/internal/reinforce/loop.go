@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
 
+	"athanor/gpu"
 	"athanor/steps"
 	"athanor/steps/internal/llm"
 	"athanor/steps/internal/reward"
@@ -129,6 +131,9 @@ func (t *Training) rollouts(ctx context.Context) ([]Rollout, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.state.Gap, err = t.reread(ctx, rollouts); err != nil {
+		return nil, err
+	}
 	refs, err := read(ctx, t.reference, t.prompts, rollouts, t.micro, c.Rollout.Temperature)
 	if err != nil {
 		return nil, err
@@ -151,6 +156,27 @@ func (t *Training) rollouts(ctx context.Context) ([]Rollout, error) {
 		rollouts[i].Values = of
 	}
 	return rollouts, err
+}
+
+// reread replaces the log-probabilities that answers were sampled with by those of the training's own precision, so that
+// the ratio of a policy to itself is 1. It returns the mean distance per token.
+func (t *Training) reread(ctx context.Context, rollouts []Rollout) (float64, error) {
+	if t.model.Precision() == gpu.Float32 { // as it samples
+		return 0, nil
+	}
+	own, err := read(ctx, t.model, t.prompts, rollouts, t.micro, t.Config.Rollout.Temperature)
+	if err != nil {
+		return 0, err
+	}
+	sum, tokens := 0.0, 0
+	for i, logp := range own {
+		for n := range logp {
+			sum += math.Abs(logp[n] - rollouts[i].Logp[n])
+		}
+		tokens += len(logp)
+		rollouts[i].Logp = logp
+	}
+	return sum / float64(max(1, tokens)), nil
 }
 
 // learn takes the optimizer steps of an iteration, from where it is.
@@ -186,7 +212,7 @@ func (t *Training) step(batches []*train.Batch, lr float64) error {
 	figures := t.policyO.Figures()
 	figures["grad_norm"] = r.GradNorm
 	if s.Epoch == 0 && s.Batch == 0 { // the weights are those that sampled
-		s.Gap = figures["logp_change"]
+		s.Gap += figures["logp_change"]
 	}
 	if bound := t.Config.Update.Bound; bound != nil && figures["approx_kl"] > *bound {
 		s.Left = true

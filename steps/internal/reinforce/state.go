@@ -23,7 +23,7 @@ type state struct {
 
 	Figures map[string]float64 `json:"figures"` // of the last answers of a policy within bounds
 	Updates tally              `json:"updates"` // figures of the iteration's optimizer steps
-	Gap     float64            `json:"gap"`     // between sampler and trainer, in the iteration's first step
+	Gap     float64            `json:"gap"`     // between sampler and trainer, at the beginning of the iteration
 
 	First   float64           `json:"first"`   // mean score of the first iteration's answers
 	Length  float64           `json:"length"`  // their mean length

@@ -133,10 +133,11 @@ func (t *Training) load() error {
 		return err
 	}
 	keep := func(m *llm.Model, err error) (*llm.Model, error) {
-		if err == nil {
-			t.closers = append(t.closers, m.Close)
+		if err != nil {
+			return nil, err
 		}
-		return m, err
+		t.closers = append(t.closers, m.Close)
+		return m, t.Config.Numerics.Apply(m)
 	}
 	if t.model, err = keep(llm.Load(dev, t.base.Dir)); err != nil {
 		return err

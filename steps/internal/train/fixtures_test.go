@@ -23,6 +23,8 @@ var tiny = llm.Config{
 // trains for real: only then is a checkpoint in float32 the whole truth.
 type float32Device struct{ ref.Device }
 
+func openRef() float32Device { return float32Device{ref.Open().(ref.Device)} }
+
 func (d float32Device) AdamW(tensors []gpu.AdamWTensor, h gpu.AdamWStep) {
 	d.Device.AdamW(tensors, h)
 	for _, a := range tensors {

@@ -128,7 +128,7 @@ func readMetrics(t *testing.T, path string) []string {
 }
 
 func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
-	t.Run("ref", func(t *testing.T) { resumedRunIsTheSame(t, float32Device{}) })
+	t.Run("ref", func(t *testing.T) { resumedRunIsTheSame(t, openRef()) })
 	t.Run("cpu", func(t *testing.T) {
 		dev, err := cpu.Open(2)
 		if err != nil {
@@ -196,7 +196,7 @@ func resumedRunIsTheSame(t *testing.T, dev gpu.Device) {
 }
 
 func TestPitfall02OrderIsRestoredOverEpochs(t *testing.T) {
-	whole, err := attempt(t, float32Device{}, t.TempDir(), time.Hour, 0, 0)
+	whole, err := attempt(t, openRef(), t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestPitfall02OrderIsRestoredOverEpochs(t *testing.T) {
 	dir := t.TempDir()
 	var dealt []string
 	for _, stop := range []int{2, 4, 3, 5, 0} { // each counted from the last
-		part, err := attempt(t, float32Device{}, dir, time.Hour, stop, 0)
+		part, err := attempt(t, openRef(), dir, time.Hour, stop, 0)
 		if err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
@@ -223,7 +223,7 @@ func TestPitfall02OrderIsRestoredOverEpochs(t *testing.T) {
 }
 
 func TestLoopStepsTheScheduleOncePerStep(t *testing.T) {
-	whole, err := attempt(t, float32Device{}, t.TempDir(), time.Hour, 0, 0)
+	whole, err := attempt(t, openRef(), t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestLoopStepsTheScheduleOncePerStep(t *testing.T) {
 }
 
 func TestLoopLearns(t *testing.T) {
-	whole, err := attempt(t, float32Device{}, t.TempDir(), time.Hour, 0, 0)
+	whole, err := attempt(t, openRef(), t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func (b *broken) Backward(s *gpu.Stream, temperature float64, dLogp, dLSE []floa
 
 func TestLoopStopsWhenItDiverges(t *testing.T) {
 	for _, grad := range []bool{false, true} {
-		m := newModel(t, float32Device{})
+		m := newModel(t, openRef())
 		loop := newLoop(m, &Packed{Loader: counting(), Context: 20, Micro: 30}, nil)
 		loop.Micro, loop.CheckpointEvery = 30, 0
 		model := &broken{Model: m, at: 9, grad: grad}
@@ -327,7 +327,7 @@ func TestLoopStopsWhenItDiverges(t *testing.T) {
 }
 
 func TestLoopWithNothingToLearn(t *testing.T) {
-	m := newModel(t, float32Device{})
+	m := newModel(t, openRef())
 	lonely := &documents{docs: [][]int32{{1}, {2}, {3}}} // a document of one token has nothing to predict
 	loop := newLoop(m, &Packed{Loader: lonely, Context: 12, Micro: 20}, nil)
 	if _, err := loop.Run(context.Background(), newRuntime(t, t.TempDir())); !errors.Is(err, ErrNothingToLearn) {
@@ -354,7 +354,7 @@ func (g *gap) Next(tokens int64) ([]*Batch, error) {
 }
 
 func TestPitfall10AStepWithNothingToLearnHasNoLoss(t *testing.T) {
-	m := newModel(t, float32Device{})
+	m := newModel(t, openRef())
 	loop := newLoop(m, &gap{Packed: Packed{Loader: counting(), Context: 12, Micro: 20}, at: 4}, nil)
 	rt := newRuntime(t, t.TempDir())
 	summary, err := loop.Run(context.Background(), rt)
@@ -383,7 +383,7 @@ func (nanWhenObserved) State() ([]byte, error) { return nil, nil }
 func (nanWhenObserved) Restore([]byte) error { return nil }
 
 func TestLoopStopsWhenTheHeldOutLossIsNotFinite(t *testing.T) {
-	m := newModel(t, float32Device{})
+	m := newModel(t, openRef())
 	loop := newLoop(m, &Packed{Loader: counting(), Context: 12, Micro: 20}, nanWhenObserved{})
 	_, err := loop.Run(context.Background(), newRuntime(t, t.TempDir()))
 	if diverged := (*DivergedError)(nil); !errors.As(err, &diverged) || diverged.Step != 5 || diverged.LastLoss == 0 {
@@ -393,12 +393,12 @@ func TestLoopStopsWhenTheHeldOutLossIsNotFinite(t *testing.T) {
 
 func TestCheckpointOfAnotherModel(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := attempt(t, float32Device{}, dir, time.Hour, 3, 0); !errors.Is(err, context.Canceled) {
+	if _, err := attempt(t, openRef(), dir, time.Hour, 3, 0); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	config := tiny
 	config.NumHiddenLayers = 1
-	m, err := llm.New(float32Device{}, config)
+	m, err := llm.New(openRef(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
