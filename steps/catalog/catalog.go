@@ -18,6 +18,7 @@ import (
 	"athanor/steps/mixturesearch"
 	"athanor/steps/model"
 	"athanor/steps/ppo"
+	"athanor/steps/preferences"
 	"athanor/steps/pretrain"
 	"athanor/steps/rewardmodel"
 	"athanor/steps/scalinglaw"
@@ -40,6 +41,7 @@ var Types = []steps.Type{
 	sft.Type,
 	rewardmodel.Type,
 	generate.Type,
+	preferences.Type,
 	ppo.Type,
 	grpo.Type,
 	dpo.Type,

@@ -43,10 +43,7 @@ func (g *generation) finish() error {
 	if err != nil {
 		return err
 	}
-	w := corpus.Create(dir)
-	if !g.config.Config.IsZero() {
-		w = corpus.CreateScored(dir)
-	}
+	w := corpus.CreateAnswers(dir)
 	defer w.Abort()
 	t := tally{dropped: map[string]float64{}}
 	for _, reason := range reasons {
@@ -65,7 +62,10 @@ func (g *generation) finish() error {
 			split = corpus.Holdout
 		}
 		for _, at := range best {
-			d := corpus.Document{Messages: dialogue(&g.prompts[i], answers[at].Text), Score: answers[at].Score}
+			d := corpus.Document{Messages: dialogue(&g.prompts[i], answers[at].Text), Reference: g.prompts[i].Reference}
+			if !g.config.Config.IsZero() {
+				d.Score = &answers[at].Score
+			}
 			if err := w.Write(split, &d); err != nil {
 				return err
 			}

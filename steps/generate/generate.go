@@ -18,10 +18,10 @@ import (
 var Type = steps.Type{
 	Name:    "generate",
 	Doc:     "Lets a chat model answer prompts and keeps the best answers as a dataset.",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
-		{Name: "data", Type: "dataset", Doc: "Dialogues that end with an answer of the model; the column score says how good it is, where something scores. Prompts that were held back give dialogues that are held back."},
+		{Name: "data", Type: "dataset", Doc: "Dialogues that end with an answer of the model; the column score says how good it is, where something scores, and reference is the answer that the data has. A preferences step makes pairs of them. Prompts that were held back give dialogues that are held back."},
 		{Name: "report", Type: "report", Doc: "samples.jsonl, with the best and the worst answers and their scores, and summary.md."},
 		{Name: "prompts", Type: "number", Doc: "Prompts that were answered."},
 		{Name: "answers", Type: "number", Doc: "Answers that were kept, of both splits."},

@@ -51,7 +51,16 @@ type Document struct {
 	Chosen   string
 	Rejected string
 
-	Score float64 // of the last message, for [CreateScored] alone: it is not read back
+	// What [CreateAnswers] and [CreateJudged] write beside those.
+	Reference string   // of messages: the answer that the prompt's source has; "" if it has none
+	Score     *float64 // of messages: how good the last one is; nil where nothing scored it
+	Verdict   *Verdict // of a preference; it is for people and other tools, and not read back
+}
+
+// A Verdict says how a preference came about.
+type Verdict struct {
+	ChosenScore, RejectedScore   float64
+	ChosenSource, RejectedSource string // what gave the answer
 }
 
 // Shape tells which columns the document has; where there are several kinds, preferences about a dialogue come first,

@@ -15,7 +15,7 @@ const rowsAtOnce = 64
 // A rowReader makes documents of rows. It goes by the leaf columns alone, so that any nesting that a tool chose for
 // the list of messages will do.
 type rowReader struct {
-	set  map[int]func(d *Document, s string) // what to do with the value of a leaf column
+	set  map[int]func(d *Document, v parquet.Value) // what to do with the value of a leaf column
 	rows []parquet.Row
 	docs []Document
 
@@ -36,7 +36,7 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 		return column
 	}
 	r := &rowReader{
-		set: map[int]func(*Document, string){}, rows: make([]parquet.Row, rowsAtOnce), lists: map[string]*turns{},
+		set: map[int]func(*Document, parquet.Value){}, rows: make([]parquet.Row, rowsAtOnce), lists: map[string]*turns{},
 		named: columns["prompt"] != "",
 	}
 	plain := map[string]func(*Document, string){
@@ -57,10 +57,12 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 		inLists[name(list)+"/"+name("content")] = func(_ *Document, s string) { t.contents = append(t.contents, s) }
 	}
 	var have []string
+	wanted := false
 	for i, path := range schema.Columns() {
 		var set func(*Document, string)
 		if len(path) == 1 {
 			set = plain[path[0]]
+			r.aside(i, schema, path[0])
 		} else {
 			leaf := path[0] + "/" + path[len(path)-1]
 			set = inLists[leaf]
@@ -76,12 +78,36 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 		if !ok || leaf.Node.Type().Kind() != parquet.ByteArray {
 			return nil, fmt.Errorf("the column %s does not hold strings", path[0])
 		}
-		r.set[i] = set
+		wanted = true
+		r.set[i] = func(d *Document, v parquet.Value) {
+			if v.IsNull() {
+				set(d, "")
+				return
+			}
+			set(d, string(v.ByteArray()))
+		}
 	}
-	if len(r.set) == 0 {
+	if !wanted {
 		return nil, fmt.Errorf("%w: the file has %v", ErrColumns, have)
 	}
 	return r, nil
+}
+
+// aside takes what may stand beside the columns of a document, if it is what [CreateAnswers] writes there.
+func (r *rowReader) aside(column int, schema *parquet.Schema, name string) {
+	leaf, ok := schema.Lookup(name)
+	switch {
+	case !ok:
+	case name == "score" && leaf.Node.Type().Kind() == parquet.Double:
+		r.set[column] = func(d *Document, v parquet.Value) {
+			if !v.IsNull() {
+				score := v.Double()
+				d.Score = &score
+			}
+		}
+	case name == "reference" && leaf.Node.Type().Kind() == parquet.ByteArray:
+		r.set[column] = func(d *Document, v parquet.Value) { d.Reference = string(v.ByteArray()) }
+	}
 }
 
 // readGroup yields the documents of a row group. It reports whether yield wants more.
@@ -135,15 +161,9 @@ func (r *rowReader) document(row parquet.Row) (Document, error) {
 		t.roles, t.contents = t.roles[:0], t.contents[:0]
 	}
 	for _, v := range row {
-		set := r.set[v.Column()]
-		if set == nil {
-			continue
+		if set := r.set[v.Column()]; set != nil {
+			set(&d, v)
 		}
-		s := "" // null
-		if !v.IsNull() {
-			s = string(v.ByteArray())
-		}
-		set(&d, s)
 	}
 	for _, t := range r.lists {
 		if len(t.roles) != len(t.contents) {

@@ -33,9 +33,10 @@ type (
 	messagesRow struct {
 		Messages []messageRow `parquet:"messages,list"`
 	}
-	scoredRow struct {
-		Messages []messageRow `parquet:"messages,list"`
-		Score    float64      `parquet:"score"`
+	answeredRow struct {
+		Messages  []messageRow `parquet:"messages,list"`
+		Reference string       `parquet:"reference,plain"`
+		Score     *float64     `parquet:"score,optional"`
 	}
 	promptRow struct {
 		Prompt string `parquet:"prompt,plain"`
@@ -50,13 +51,30 @@ type (
 		Chosen   []messageRow `parquet:"chosen,list"`
 		Rejected []messageRow `parquet:"rejected,list"`
 	}
+	judgedRow struct {
+		dialoguePreferenceRow
+		Margin         float64 `parquet:"margin"`
+		ChosenScore    float64 `parquet:"chosen_score"`
+		RejectedScore  float64 `parquet:"rejected_score"`
+		ChosenSource   string  `parquet:"chosen_source,plain"`
+		RejectedSource string  `parquet:"rejected_source,plain"`
+	}
+)
+
+// What stands beside the columns of a shape.
+type beside int
+
+const (
+	nothing  beside = iota
+	answers         // reference and score, beside messages
+	verdicts        // margin, scores and sources, beside prompt, chosen and rejected
 )
 
 // A Writer makes a dataset. Its methods are called from one goroutine.
 type Writer struct {
 	dir    string
 	shape  Shape
-	scored bool
+	beside beside
 	splits map[string]*splitWriter
 }
 
@@ -65,10 +83,19 @@ func Create(dir string) *Writer {
 	return &Writer{dir: dir, splits: map[string]*splitWriter{}}
 }
 
-// CreateScored is Create for dialogues with a score: they have a column score beside messages, for other tools to read.
-func CreateScored(dir string) *Writer {
+// CreateAnswers is Create for dialogues that end with the answer of a model: beside messages they have the columns
+// reference and score, which is null where nothing scores.
+func CreateAnswers(dir string) *Writer {
 	w := Create(dir)
-	w.scored = true
+	w.beside = answers
+	return w
+}
+
+// CreateJudged is Create for preferences about dialogues with a [Verdict]: beside prompt, chosen and rejected they have
+// the columns margin, chosen_score, rejected_score, chosen_source and rejected_source.
+func CreateJudged(dir string) *Writer {
+	w := Create(dir)
+	w.beside = verdicts
 	return w
 }
 
@@ -81,7 +108,7 @@ func (w *Writer) Write(split string, d *Document) error {
 	}
 	s := w.splits[split]
 	if s == nil {
-		s = &splitWriter{dir: w.dir, name: split, shape: w.shape, scored: w.scored}
+		s = &splitWriter{dir: w.dir, name: split, shape: w.shape, beside: w.beside}
 		w.splits[split] = s
 	}
 	return s.write(d)
@@ -123,7 +150,7 @@ func (w *Writer) Abort() {
 type splitWriter struct {
 	dir, name string
 	shape     Shape
-	scored    bool
+	beside    beside
 	split     Split
 
 	file       *os.File
@@ -168,7 +195,7 @@ func (s *splitWriter) openFile() error {
 		return err
 	}
 	s.file, s.buffer = f, bufio.NewWriterSize(f, 1<<20)
-	s.rows = newRowWriter(s.buffer, s.shape, s.scored)
+	s.rows = newRowWriter(s.buffer, s.shape, s.beside)
 	s.groupBytes, s.groupRows, s.written = 0, 0, 0
 	s.split.Files = append(s.split.Files, name)
 	return nil
@@ -199,23 +226,31 @@ type rowWriter interface {
 	close() error
 }
 
-func newRowWriter(w *bufio.Writer, shape Shape, scored bool) rowWriter {
-	if scored && shape == MessagesShape {
-		return newRows(w, func(d *Document) scoredRow { return scoredRow{messageRows(d.Messages), d.Score} })
+func newRowWriter(w *bufio.Writer, shape Shape, beside beside) rowWriter {
+	switch {
+	case beside == answers && shape == MessagesShape:
+		return newRows(w, func(d *Document) answeredRow { return answeredRow{messageRows(d.Messages), d.Reference, d.Score} })
+	case beside == verdicts && shape == DialoguePreferenceShape:
+		return newRows(w, func(d *Document) judgedRow {
+			v := d.Verdict
+			return judgedRow{preferenceRows(d), v.ChosenScore - v.RejectedScore, v.ChosenScore, v.RejectedScore, v.ChosenSource, v.RejectedSource}
+		})
 	}
 	switch shape {
 	case MessagesShape:
 		return newRows(w, func(d *Document) messagesRow { return messagesRow{messageRows(d.Messages)} })
 	case DialoguePreferenceShape:
-		return newRows(w, func(d *Document) dialoguePreferenceRow {
-			return dialoguePreferenceRow{messageRows(d.Messages), answerRow(d.Chosen), answerRow(d.Rejected)}
-		})
+		return newRows(w, preferenceRows)
 	case PromptShape:
 		return newRows(w, func(d *Document) promptRow { return promptRow{d.Prompt} })
 	case PreferenceShape:
 		return newRows(w, func(d *Document) preferenceRow { return preferenceRow{d.Prompt, d.Chosen, d.Rejected} })
 	}
 	return newRows(w, func(d *Document) textRow { return textRow{d.Text} })
+}
+
+func preferenceRows(d *Document) dialoguePreferenceRow {
+	return dialoguePreferenceRow{messageRows(d.Messages), answerRow(d.Chosen), answerRow(d.Rejected)}
 }
 
 func messageRows(messages []Message) []messageRow {
