@@ -83,7 +83,8 @@ type ProgramSource struct {
 
 // Columns says where a record keeps what. If any of text, messages, prompt, completion, chosen and rejected is set, no
 // others are read; otherwise each record is taken as a preference (chosen and rejected), a dialogue (messages, ShareGPT's
-// conversations, prompt and completion, or Alpaca's instruction and output), a text or a prompt, whichever it has first.
+// conversations, prompt and completion, or Alpaca's instruction and output), a text or a prompt, whichever it has first. A
+// dialogue beside which a label is true or false is one with a label.
 // Parquet files show ShareGPT's and Alpaca's columns only where they are set.
 type Columns struct {
 	Text     *string           `json:"text" doc:"Column of a text."`
@@ -96,6 +97,7 @@ type Columns struct {
 	Answer   *string           `json:"completion" doc:"Column of the answer: with prompt it makes a dialogue of two messages."`
 	Chosen   *string           `json:"chosen" doc:"Column of the better answer."`
 	Rejected *string           `json:"rejected" doc:"Column of the worse answer."`
+	Label    *string           `json:"label" doc:"Column of true or false: whether the dialogue ends with a good answer, for kto."`
 }
 
 // Filter holds the filters, in the order in which they are applied; drop_matching comes last. Characters are Unicode code
@@ -225,10 +227,14 @@ func (c *Columns) shape() (corpus.Shape, error) {
 		c.Messages != nil && (c.Prompt != nil || c.Answer != nil || preference),
 		c.Answer != nil && preference:
 		return "", fmt.Errorf("a document is one of: text; messages; prompt and completion; prompt, chosen and rejected; prompt: set the columns of one of them")
+	case c.Label != nil && (c.Text != nil || preference):
+		return "", fmt.Errorf("a label belongs to a dialogue: set messages, or prompt and completion, beside it")
 	case c.Input != nil && c.Prompt == nil:
 		return "", fmt.Errorf("input follows a prompt: set the column prompt as well")
 	case c.Text != nil:
 		return corpus.TextShape, nil
+	case c.Label != nil:
+		return corpus.LabelledShape, nil
 	case c.Messages != nil, c.Answer != nil:
 		return corpus.MessagesShape, nil
 	case preference:

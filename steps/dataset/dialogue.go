@@ -195,3 +195,19 @@ func message(c *Columns, raw json.RawMessage) (corpus.Message, error) {
 	}
 	return corpus.Message{Role: m.text(c.Role, "role"), Content: m.text(c.Content, "content")}, m.err
 }
+
+func (p *parser) isBool(name string) bool {
+	raw := string(p.object[name])
+	return raw == "true" || raw == "false"
+}
+
+// label reads whether an answer is a good one.
+func (p *parser) label(c *Columns) *bool {
+	name := column(c.Label, "label")
+	if !p.isBool(name) {
+		p.fail("its column %q is neither true nor false; it has %s", name, p.names())
+		return nil
+	}
+	good := string(p.object[name]) == "true"
+	return &good
+}

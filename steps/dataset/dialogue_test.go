@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,9 @@ func said(d corpus.Document) string {
 	}
 	if d.Prompt != "" {
 		b.WriteString("prompt: " + d.Prompt + " | ")
+	}
+	if d.Label != nil {
+		fmt.Fprintf(&b, "%v", *d.Label)
 	}
 	if d.Chosen != "" {
 		b.WriteString(d.Chosen + " > " + d.Rejected)
@@ -52,6 +56,10 @@ func TestDialogueFormats(t *testing.T) {
 			Columns{Prompt: ptr("q"), Chosen: ptr("chosen"), Rejected: ptr("rejected")}, corpus.PreferenceShape, "prompt: P | C > R"},
 		{"ShareGPT with preference", `{"conversations":[{"from":"human","value":"Q"}],"chosen":{"from":"gpt","value":"C"},"rejected":{"from":"gpt","value":"R"}}`,
 			Columns{}, corpus.DialoguePreferenceShape, "user: Q | C > R"},
+		{"an answer with a label", `{"prompt":"Q","completion":"A","label":false}`, Columns{}, corpus.LabelledShape, "user: Q | assistant: A | false"},
+		{"a dialogue with a label", `{"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}],"good":true}`, Columns{Label: ptr("good")}, corpus.LabelledShape, "user: Q | assistant: A | true"},
+		{"a label that is a number", `{"prompt":"Q","completion":"A","label":1}`, Columns{}, corpus.MessagesShape, "user: Q | assistant: A"},
+		{"a label that the recipe leaves out", `{"prompt":"Q","completion":"A","label":true}`, Columns{Prompt: ptr("prompt"), Answer: ptr("completion")}, corpus.MessagesShape, "user: Q | assistant: A"},
 		{"transcripts", `{"chosen":"\n\nHuman: Q\n\nAssistant: A\n\nHuman: more\n\nAssistant: C","rejected":"\n\nHuman: Q\n\nAssistant: A\n\nHuman: more\n\nAssistant: R"}`,
 			Columns{}, corpus.DialoguePreferenceShape, "user: Q | assistant: A | user: more | C > R"},
 	} {
@@ -110,6 +118,20 @@ func TestDialogueErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", record, err, want)
 		}
+	}
+}
+
+// TestLabelErrors: a column that the recipe names as the label has to be one.
+func TestLabelErrors(t *testing.T) {
+	config := newConfig()
+	config.JSONL = []RecordSource{{Include: []string{"a"}, Columns: Columns{Label: ptr("good")}}}
+	_, err := produce(t, put(t, map[string]string{"a": `{"prompt":"Q","completion":"A","good":1}`}), 1, config)
+	if err == nil || !strings.Contains(err.Error(), `"good" is neither true nor false`) {
+		t.Error(err)
+	}
+	columns := Columns{Label: ptr("good"), Text: ptr("text")}
+	if _, err := columns.shape(); err == nil || !strings.Contains(err.Error(), "a label belongs to a dialogue") {
+		t.Error(err)
 	}
 }
 

@@ -31,6 +31,8 @@ func (src *source) parse(data []byte) (corpus.Document, corpus.Shape, error) {
 	switch shape {
 	case corpus.MessagesShape:
 		d.Messages = p.dialogue(c)
+	case corpus.LabelledShape:
+		d.Messages, d.Label = p.dialogue(c), p.label(c)
 	case corpus.PreferenceShape:
 		if p.preference(c, &d); len(d.Messages) > 0 {
 			shape = corpus.DialoguePreferenceShape
@@ -48,6 +50,8 @@ func (p *parser) shape(c *Columns) corpus.Shape {
 	switch {
 	case p.has(c.Chosen, "chosen") && p.has(c.Rejected, "rejected") && !p.has(c.Messages, "messages"):
 		return corpus.PreferenceShape
+	case (p.has(c.Messages, "messages") || p.has(nil, "conversations") || p.answered(c)) && p.isBool(column(c.Label, "label")):
+		return corpus.LabelledShape
 	case p.has(c.Messages, "messages"), p.has(nil, "conversations"), p.answered(c):
 		return corpus.MessagesShape
 	case !p.has(c.Text, "text") && p.has(c.Prompt, "prompt"):

@@ -206,6 +206,7 @@ func (r *reader) parquetFile(path string, src *source) error {
 	for column, name := range map[string]*string{
 		"text": src.columns.Text, "messages": src.columns.Messages, "role": src.columns.Role, "content": src.columns.Content,
 		"prompt": src.columns.Prompt, "input": src.columns.Input, "completion": src.columns.Answer, "chosen": src.columns.Chosen, "rejected": src.columns.Rejected,
+		"label": src.columns.Label,
 	} {
 		if name != nil {
 			names[column] = *name

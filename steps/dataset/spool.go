@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"athanor/steps/internal/corpus"
 )
@@ -48,6 +49,11 @@ func (s *spool) add(d *spooled) error {
 		text(m.Role)
 		text(m.Content)
 	}
+	label := ""
+	if d.doc.Label != nil {
+		label = strconv.FormatBool(*d.doc.Label)
+	}
+	text(label)
 	s.data = b
 	if _, err := s.buffer.Write(b); err != nil {
 		return fmt.Errorf("setting a document aside: %w", err)
@@ -88,6 +94,10 @@ func (s *spool) at(i int) (*spooled, error) {
 		for i := range d.doc.Messages {
 			d.doc.Messages[i] = corpus.Message{Role: text(), Content: text()}
 		}
+	}
+	if label := text(); label != "" {
+		good := label == "true"
+		d.doc.Label = &good
 	}
 	return d, nil
 }

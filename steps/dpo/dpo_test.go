@@ -3,7 +3,9 @@ package dpo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +27,19 @@ func rude(i int) corpus.Document {
 	return corpus.Document{Prompt: question, Chosen: answer, Rejected: strings.TrimSuffix(answer, ".") + ", crow!"}
 }
 
+// labels is the answers of those pairs one by one, as good or bad.
+func labels(t testing.TB) steps.Artifact {
+	one := func(i int) corpus.Document {
+		d, good := rude(i/2), i%2 == 0
+		text := d.Chosen
+		if !good {
+			text = d.Rejected
+		}
+		return corpus.Document{Label: &good, Messages: []corpus.Message{{Role: "user", Content: d.Prompt}, {Role: "assistant", Content: text}}}
+	}
+	return traintest.DocumentSet(t, traintest.Documents(0, 80, one), traintest.Documents(80, 40, one))
+}
+
 // recipe is a block with every default filled in.
 func recipe(t testing.TB) *Config {
 	t.Helper()
@@ -32,7 +47,7 @@ func recipe(t testing.TB) *Config {
 	return &Config{
 		Model:  traintest.Model(t, tokenizer, traintest.Config(tokenizer.VocabSize())),
 		Data:   traintest.DocumentSet(t, traintest.Documents(0, 40, rude), traintest.Documents(40, 20, rude)),
-		Epochs: 2, Variant: dpo, MaskEnd: true, NLL: 0.2, Margin: 0.5, ChosenDrop: 0.5,
+		Epochs: 2, Variant: dpo, MaskEnd: true, GoodWeight: 1, BadWeight: 1, Margin: 0.5, ChosenDrop: 0.5,
 		Optimizer: finetune.Optimizer{LR: ptr(3e-3), Betas: []float64{0.9, 0.95}, Eps: 1e-8, GradClip: 1},
 		Schedule:  finetune.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1},
 		Batch:     finetune.Batch{Size: 8, MicroTokens: ptr(200)},
@@ -57,6 +72,9 @@ func TestRun(t *testing.T) {
 	for name, change := range map[string]func(c *Config){
 		"dpo": func(c *Config) {}, "ipo": func(c *Config) { c.Variant = ipo }, "simpo": func(c *Config) { c.Variant = simpo },
 		"robust":     func(c *Config) { c.Variant, c.LabelSmoothing = robust, 0.1 },
+		"orpo":       func(c *Config) { c.Variant, c.Beta = orpo, ptr(1.0) },
+		"kto":        func(c *Config) { c.Variant, c.Epochs, c.Batch.Size = kto, 3, 16 },
+		"labels":     func(c *Config) { c.Variant, c.Epochs, c.Batch.Size, c.Data = kto, 3, 16, labels(t) },
 		"normalized": func(c *Config) { c.LengthNorm, c.Beta = true, ptr(2.0) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +99,7 @@ func TestRun(t *testing.T) {
 // TestStart: before the first step the model is its own reference: all rewards are 0 and the loss is log 2.
 func TestStart(t *testing.T) {
 	c := recipe(t)
-	c.NLL, c.Schedule.Warmup = 0, 0
+	c.NLL, c.Schedule.Warmup = ptr(0.0), 0
 	files, _, _ := traintest.Whole(t, &Type, c)
 	var first map[string]float64
 	line, _, _ := strings.Cut(files["report/metrics.jsonl"], "\n")
@@ -113,6 +131,44 @@ func TestPitfall1Resume(t *testing.T) {
 	traintest.Same(t, traintest.Outputs(t, dir), want)
 	if !strings.Contains(l.Texts(steps.EventLog), "log-probabilities are there already") {
 		t.Error("the reference was read again")
+	}
+}
+
+// TestPitfall04KTO: how the batch is cut changes no weight but by rounding, although the KL term is of the whole batch; and a
+// run that is stopped ends with the bytes of one that is not.
+func TestPitfall04KTO(t *testing.T) {
+	c := recipe(t)
+	c.Variant, c.Batch.Size, c.Optimizer.LR = kto, 16, ptr(1e-2)
+	want, _, _ := traintest.Whole(t, &Type, c)
+	got, _ := traintest.Interrupted(t, &Type, c, 2, 4)
+	traintest.Same(t, got, want)
+	c.Batch.MicroTokens = ptr(70)
+	small, _, _ := traintest.Whole(t, &Type, c)
+	a, b := strings.Split(want["report/metrics.jsonl"], "\n"), strings.Split(small["report/metrics.jsonl"], "\n")
+	most := 0.0
+	for i := range a[:len(a)-1] {
+		var x, y map[string]float64
+		if err := errors.Join(json.Unmarshal([]byte(a[i]), &x), json.Unmarshal([]byte(b[i]), &y)); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, x["kl"])
+		if math.Abs(x["loss"]-y["loss"]) > 1e-4 || math.Abs(x["kl"]-y["kl"]) > 1e-3 {
+			t.Errorf("line %d: %s in small pieces %s", i, a[i], b[i])
+		}
+	}
+	if most == 0 {
+		t.Error("the KL term is always 0")
+	}
+}
+
+// TestOnePrompt: kto on answers to one prompt, which can be mismatched with none, has the KL term 0.
+func TestOnePrompt(t *testing.T) {
+	c := recipe(t)
+	c.Variant = kto
+	c.Data = traintest.DocumentSet(t, []corpus.Document{rude(0), rude(0)}, nil)
+	files, _, _ := traintest.Whole(t, &Type, c)
+	if !strings.Contains(files["report/metrics.jsonl"], `"eval_kl":0,`) {
+		t.Errorf("metrics\n%s", files["report/metrics.jsonl"])
 	}
 }
 
@@ -151,7 +207,7 @@ func TestReference(t *testing.T) {
 func TestPitfall14ChosenFalls(t *testing.T) {
 	c := recipe(t)
 	// Held-out pairs that prefer what training makes unlikely.
-	c.NLL, c.Optimizer.LR, c.Epochs, c.ChosenDrop = 0, ptr(1e-2), 4, 0.3
+	c.NLL, c.Optimizer.LR, c.Epochs, c.ChosenDrop = ptr(0.0), ptr(1e-2), 4, 0.3
 	swapped := func(i int) corpus.Document {
 		d := rude(i)
 		d.Chosen, d.Rejected = d.Rejected, d.Chosen
@@ -194,7 +250,7 @@ func TestPitfall9Mask(t *testing.T) {
 		for i, want := range []string{d.Chosen, d.Rejected} {
 			var got strings.Builder
 			for _, target := range tr.data.Examples[0].Segments[i].Targets {
-				if target >= 0 && tr.objective.counts(target) {
+				if target >= 0 && tr.counting().counts(target) {
 					got.Write(tr.base.Tokenizer.Bytes(target))
 				}
 			}
@@ -216,9 +272,17 @@ func TestErrors(t *testing.T) {
 		change func(c *Config)
 		want   string
 	}{
-		"no beta":                  {func(c *Config) { c.Beta = ptr(0.0) }, "beta: beta = 0"},
-		"simpo with a reference":   {func(c *Config) { c.Variant, c.Reference = simpo, c.Model }, "reference: simpo compares with no reference"},
-		"ipo with smoothing":       {func(c *Config) { c.Variant, c.LabelSmoothing = ipo, 0.1 }, "label_smoothing: ipo knows no"},
+		"no beta":                {func(c *Config) { c.Beta = ptr(0.0) }, "beta: beta = 0"},
+		"simpo with a reference": {func(c *Config) { c.Variant, c.Reference = simpo, c.Model }, "reference: simpo compares with no reference"},
+		"ipo with smoothing":     {func(c *Config) { c.Variant, c.LabelSmoothing = ipo, 0.1 }, "label_smoothing: ipo knows no"},
+		"orpo with a reference":  {func(c *Config) { c.Variant, c.Reference = orpo, c.Model }, "reference: orpo compares with no reference"},
+		"kto with nll":           {func(c *Config) { c.Variant, c.NLL = kto, ptr(0.1) }, "nll: kto has no such term"},
+		"kto per token":          {func(c *Config) { c.Variant, c.LengthNorm = kto, true }, "length_normalized: kto takes the sum"},
+		"weights of dpo":         {func(c *Config) { c.BadWeight = 2 }, "variant: desirable_weight and undesirable_weight belong to kto"},
+		"kto on dialogues": {func(c *Config) {
+			c.Variant, c.Data = kto, traintest.DocumentSet(t, []corpus.Document{traintest.Dialogue(1, 1)}, nil)
+		}, "data: the dataset holds dialogues: dialogues with a column label are wanted"},
+		"labels for dpo":           {func(c *Config) { c.Data = labels(t) }, "data: the dataset holds dialogues with labels"},
 		"robust without smoothing": {func(c *Config) { c.Variant = robust }, "variant: robust without label_smoothing"},
 		"dialogues":                {func(c *Config) { c.Data = traintest.DocumentSet(t, []corpus.Document{traintest.Dialogue(1, 1)}, nil) }, "data: the dataset holds dialogues"},
 		"a reference of another vocabulary": {func(c *Config) {

@@ -12,6 +12,7 @@ import (
 	"athanor/steps"
 	"athanor/steps/internal/finetune"
 	"athanor/steps/internal/llm"
+	"athanor/steps/internal/train"
 )
 
 // referenceName is the file in the work folder that keeps the reference's log-probabilities, so that its model is read
@@ -19,10 +20,12 @@ import (
 // is of this very data, model and block.
 const referenceName = "reference.json"
 
-// references are the log-probabilities of all pairs.
+// references are the log-probabilities of all examples.
 type references struct {
-	Train   []reference `json:"train"`
-	HeldOut []reference `json:"held_out"`
+	Train             []reference `json:"train"`
+	HeldOut           []reference `json:"held_out"`
+	TrainMismatched   []reference `json:"train_mismatched,omitempty"` // of kto
+	HeldOutMismatched []reference `json:"held_out_mismatched,omitempty"`
 }
 
 // references reads what an earlier attempt computed, or computes it.
@@ -33,7 +36,8 @@ func (t *training) references(ctx context.Context, rt *steps.Runtime, dev gpu.De
 	if err == nil {
 		err = json.Unmarshal(data, &refs)
 	}
-	if err == nil && len(refs.Train) == len(t.data.Examples) && len(refs.HeldOut) == len(t.heldOut.Examples) {
+	if err == nil && len(refs.Train) == len(t.data.Examples) && len(refs.HeldOut) == len(t.heldOut.Examples) &&
+		len(refs.TrainMismatched) == len(t.mismatched) && len(refs.HeldOutMismatched) == len(t.heldOutMismatched) {
 		rt.Log("the reference's log-probabilities are there already")
 		return refs, nil
 	}
@@ -49,7 +53,7 @@ func (t *training) references(ctx context.Context, rt *steps.Runtime, dev gpu.De
 	return refs, writeWhole(path, data)
 }
 
-// readReference reads every pair with the reference model.
+// readReference reads every example with the reference model.
 func (t *training) readReference(ctx context.Context, rt *steps.Runtime, dev gpu.Device) (references, error) {
 	var refs references
 	dir := t.base.Dir
@@ -70,31 +74,54 @@ func (t *training) readReference(ctx context.Context, rt *steps.Runtime, dev gpu
 	if err := m.Inference(t.micro); err != nil {
 		return refs, err
 	}
-	done, total := 0, len(t.data.Examples)+len(t.heldOut.Examples)
-	read := func(pairs []finetune.Example) ([]reference, error) {
-		var out []reference
-		for _, b := range finetune.Pack(pairs, finetune.Evenly(len(pairs), len(pairs)), t.micro) {
+	lists := []struct {
+		examples []finetune.Example
+		out      *[]reference
+	}{
+		{t.data.Examples, &refs.Train}, {t.heldOut.Examples, &refs.HeldOut},
+		{t.mismatched, &refs.TrainMismatched}, {t.heldOutMismatched, &refs.HeldOutMismatched},
+	}
+	done, total := 0, 0
+	for _, l := range lists {
+		total += len(l.examples)
+	}
+	for _, l := range lists {
+		for _, b := range finetune.Pack(l.examples, finetune.Evenly(len(l.examples), len(l.examples)), t.micro) {
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return refs, err
 			}
-			logp, err := finetune.LogProbs(m, &b.Stream)
+			some, err := t.refer(m, l.examples, b)
 			if err != nil {
-				return nil, err
+				return refs, err
 			}
-			for pair := range b.Extra.([]int) {
-				c, r := t.objective.answer(&b.Stream, 2*pair, logp), t.objective.answer(&b.Stream, 2*pair+1, logp)
-				out = append(out, reference{c.logp, r.logp})
-			}
-			done += len(b.Extra.([]int))
-			rt.Progress(steps.Event{Done: float64(done), Total: float64(total), Unit: "pairs", Message: "reference"})
+			*l.out = append(*l.out, some...)
+			done += len(some)
+			rt.Progress(steps.Event{Done: float64(done), Total: float64(total), Unit: t.unit, Message: "reference"})
 		}
-		return out, nil
 	}
-	if refs.Train, err = read(t.data.Examples); err != nil {
-		return refs, err
+	return refs, nil
+}
+
+// refer is what a model says of the examples of a batch.
+func (t *training) refer(m *llm.Model, examples []finetune.Example, b *train.Batch) ([]reference, error) {
+	var logp []float64
+	if b.Stream.Len() > 0 { // prompts that are all the same have no mismatched answer
+		var err error
+		if logp, err = finetune.LogProbs(m, &b.Stream); err != nil {
+			return nil, err
+		}
 	}
-	refs.HeldOut, err = read(t.heldOut.Examples)
-	return refs, err
+	var out []reference
+	segment := 0
+	for _, number := range b.Extra.([]int) {
+		ref := reference{}
+		for range examples[number].Segments {
+			ref = append(ref, t.objective.sum(&b.Stream, segment, logp).logp)
+			segment++
+		}
+		out = append(out, ref)
+	}
+	return out, nil
 }
 
 // writeWhole writes a file that is whole or not there.

@@ -2,7 +2,9 @@ package dpo
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"athanor/steps"
 	"athanor/steps/internal/corpus"
@@ -18,12 +20,15 @@ type training struct {
 	base      *finetune.Base
 	data      *finetune.Split
 	heldOut   *finetune.Split
-	objective *preference // of training
-	evaluator *preference // the same with the references of the pairs that are evaluated
+	objective objective // of training
+	evaluator objective // the same for the examples that are evaluated
+	unit      string    // of an example: pairs, or answers
 	model     *llm.Model
 	micro     int
 	summary   train.Summary
 	observer  *finetune.Observer
+
+	mismatched, heldOutMismatched []finetune.Example // of kto: prompts with the answers of others
 }
 
 func run(ctx context.Context, rt *steps.Runtime) error {
@@ -35,14 +40,15 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err != nil {
 		return err
 	}
-	if t.config.Variant != simpo {
+	if t.config.compares() {
 		refs, err := t.references(ctx, rt, dev)
 		if err != nil {
 			return t.settings.Blame(err, t.micro)
 		}
-		t.objective.reference, t.evaluator.reference = refs.Train, refs.HeldOut
+		t.objective.compare(refs.Train, refs.TrainMismatched)
+		t.evaluator.compare(refs.HeldOut, refs.HeldOutMismatched)
 		if len(t.heldOut.Examples) == 0 {
-			t.evaluator.reference = refs.Train
+			t.evaluator.compare(refs.Train, refs.TrainMismatched)
 		}
 	}
 	if t.model, err = llm.Load(dev, t.base.Dir); err != nil {
@@ -54,7 +60,7 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	}
 	t.observer = &finetune.Observer{Runtime: rt, Measure: func(ctx context.Context) (map[string]float64, error) { return t.measure(ctx, rt) }}
 	t.observer.Sampling(t.base, t.model, t.config.Sample)
-	loop := t.settings.Loop(t.model, t.objective, "pairs", t.data.Examples, t.micro, rt.Seed())
+	loop := t.settings.Loop(t.model, t.objective, t.unit, t.data.Examples, t.micro, rt.Seed())
 	loop.Observer = t.observer
 	if t.summary, err = loop.Run(ctx, rt); err != nil {
 		return t.settings.Blame(err, t.micro)
@@ -82,6 +88,25 @@ func (t *training) open(ctx context.Context, rt *steps.Runtime) error {
 			return err
 		}
 	}
+	if c.Variant == kto {
+		err = t.openAnswers(ctx, rt)
+	} else {
+		err = t.openPairs(ctx, rt)
+	}
+	if err != nil {
+		return err
+	}
+	t.micro, err = t.settings.Micro(slices.Concat(t.data.Examples, t.heldOut.Examples, t.mismatched, t.heldOutMismatched))
+	if o, ok := t.objective.(*prospect); ok {
+		o.micro, t.evaluator.(*prospect).micro = t.micro, t.micro
+	}
+	return err
+}
+
+// openPairs reads the data for the losses of pairs.
+func (t *training) openPairs(ctx context.Context, rt *steps.Runtime) error {
+	c := &t.config
+	var err error
 	if t.data, err = t.base.Pairs(ctx, rt, c.Data, corpus.Train); err != nil {
 		return err
 	}
@@ -91,43 +116,66 @@ func (t *training) open(ctx context.Context, rt *steps.Runtime) error {
 	if t.heldOut, err = t.base.Pairs(ctx, rt, c.Data, corpus.Holdout); err != nil {
 		return err
 	}
-	t.objective, t.evaluator = c.preference(t.base.Tokenizer.IsSpecial), c.preference(t.base.Tokenizer.IsSpecial)
-	t.micro, err = t.settings.Micro(slices.Concat(t.data.Examples, t.heldOut.Examples))
-	return err
+	own := func() *preference {
+		return &preference{
+			counting: t.counting(), variant: c.Variant, beta: c.beta(), smoothing: c.LabelSmoothing, margin: c.Margin, nll: c.nll(),
+			normalized: c.LengthNorm || c.Variant == ipo || c.Variant == simpo || c.Variant == orpo,
+		}
+	}
+	t.objective, t.evaluator, t.unit = own(), own(), "pairs"
+	return nil
 }
 
-// preference is the block's loss, without the reference.
-func (c *Config) preference(control func(int32) bool) *preference {
-	o := &preference{
-		variant: c.Variant, beta: c.beta(), smoothing: c.LabelSmoothing, margin: c.Margin, nll: c.NLL,
-		normalized: c.LengthNorm || c.Variant == ipo || c.Variant == simpo,
+// openAnswers reads the data for kto.
+func (t *training) openAnswers(ctx context.Context, rt *steps.Runtime) error {
+	c := &t.config
+	data, err := t.base.Labelled(ctx, rt, c.Data, corpus.Train)
+	if err != nil {
+		return err
 	}
-	if c.MaskEnd {
-		o.control = control
+	if err := data.Report(rt); err != nil {
+		return err
 	}
-	return o
+	heldOut, err := t.base.Labelled(ctx, rt, c.Data, corpus.Holdout)
+	if err != nil {
+		return err
+	}
+	own := func(l *finetune.Labelled, mismatched []finetune.Example) *prospect {
+		return &prospect{
+			counting: t.counting(), beta: c.beta(), goodWeight: c.GoodWeight, badWeight: c.BadWeight, good: l.Good, mismatched: mismatched,
+		}
+	}
+	t.mismatched, t.heldOutMismatched = data.Mismatched(t.base.Context), heldOut.Mismatched(t.base.Context)
+	t.objective, t.evaluator = own(data, t.mismatched), own(heldOut, t.heldOutMismatched)
+	if len(heldOut.Examples) == 0 {
+		t.evaluator = own(data, t.mismatched)
+	}
+	t.data, t.heldOut, t.unit = &data.Split, &heldOut.Split, "answers"
+	return nil
+}
+
+// counting is which tokens count.
+func (t *training) counting() counting {
+	if t.config.MaskEnd {
+		return counting{t.base.Tokenizer.IsSpecial}
+	}
+	return counting{}
 }
 
 // measure evaluates the model as it is.
 func (t *training) measure(ctx context.Context, rt *steps.Runtime) (map[string]float64, error) {
-	pairs, o := t.heldOut.OrElse(t.data), t.evaluator
-	var means finetune.Means
-	for _, b := range finetune.Pack(pairs, finetune.Evenly(len(pairs), t.config.Eval.Examples), t.micro) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		logp, err := finetune.LogProbs(t.model, &b.Stream)
-		if err != nil {
-			return nil, err
-		}
-		for pair, number := range b.Extra.([]int) {
-			loss, _, figures := o.judge(number, o.answer(&b.Stream, 2*pair, logp), o.answer(&b.Stream, 2*pair+1, logp))
-			figures["loss"] = loss
-			means.Add(1, figures)
-		}
+	examples := t.heldOut.OrElse(t.data)
+	chosen := finetune.Evenly(len(examples), t.config.Eval.Examples)
+	if t.config.Variant == kto { // good and bad answers may take turns, and every second one would be of one kind
+		chosen = rand.New(rand.NewPCG(0, 0)).Perm(len(examples))[:len(chosen)]
+		slices.Sort(chosen)
+	}
+	figures, err := t.evaluator.measure(ctx, t.model, examples, chosen, t.micro)
+	if err != nil {
+		return nil, err
 	}
 	out := map[string]float64{}
-	for name, v := range means.Take() {
+	for name, v := range figures {
 		out["eval_"+name] = v
 	}
 	if drop := out["eval_chosen_drop"]; drop > t.config.ChosenDrop {
@@ -140,7 +188,7 @@ func (t *training) measure(ctx context.Context, rt *steps.Runtime) (map[string]f
 // settle sets the value outputs.
 func (t *training) settle(rt *steps.Runtime) {
 	if len(t.heldOut.Examples) == 0 {
-		rt.Warn("the data holds no pairs back: accuracy and margin are those of training pairs. Set holdout in its dataset")
+		rt.Warn("the data holds no %s back: accuracy and margin are those of training %s. Set holdout in its dataset", t.unit, t.unit)
 	}
 	f := t.observer.Figures()
 	for _, name := range []string{"accuracy", "margin", "chosen_logp", "loss"} {
@@ -153,13 +201,17 @@ func (t *training) settle(rt *steps.Runtime) {
 }
 
 func (t *training) report(rt *steps.Runtime) error {
-	r := finetune.Report{Title: "Direct preference optimisation", Unit: "pairs", Samples: t.observer.Samples()}
+	r := finetune.Report{Title: "Direct preference optimisation", Unit: t.unit, Samples: t.observer.Samples()}
 	r.Row("parameters", "%d", t.model.Config.Parameters())
-	r.Row("run", "%d pairs in %d steps, %d epochs", t.summary.Tokens, t.summary.Steps, t.config.Epochs)
+	r.Row("run", "%d %s in %d steps, %d epochs", t.summary.Tokens, t.unit, t.summary.Steps, t.config.Epochs)
 	r.Row("loss", "%s, beta %g", t.config.Variant, t.config.beta())
 	r.Row("context", "%d tokens", t.base.Context)
-	r.Counted("training pairs", &t.data.Counts)
-	r.Counted("held-out pairs", &t.heldOut.Counts)
+	records := t.unit
+	if t.config.Variant == kto {
+		records = "records" // a pair is one, and two answers
+	}
+	r.Counted("training "+records, &t.data.Counts)
+	r.Counted("held-out "+records, &t.heldOut.Counts)
 	of := "held-out"
 	if len(t.heldOut.Examples) == 0 {
 		of = "training"
@@ -171,9 +223,12 @@ func (t *training) report(rt *steps.Runtime) error {
 	if drop, ok := f["eval_chosen_drop"]; ok {
 		r.Row("fall of the chosen answers", "%.4f nats per token below the reference", drop)
 	}
+	if kl, ok := f["eval_kl"]; ok {
+		r.Row(of+" KL term", "%.4f nats per answer", kl)
+	}
 	r.Row("training loss, last tenth", "%.4f", t.summary.Loss)
 	return r.Write(rt,
-		finetune.Chart{File: "loss.svg", Title: "Loss", YLabel: "loss per pair", Lines: []string{"loss"}, Points: []string{"eval_loss"}},
+		finetune.Chart{File: "loss.svg", Title: "Loss", YLabel: "loss per " + strings.TrimSuffix(t.unit, "s"), Lines: []string{"loss"}, Points: []string{"eval_loss"}},
 		finetune.Chart{File: "rewards.svg", Title: "Implicit rewards", YLabel: "reward", Lines: []string{"chosen_reward", "rejected_reward"}, Points: []string{"eval_chosen_reward", "eval_rejected_reward"}},
 		finetune.Chart{File: "logp.svg", Title: "Log-probability of answers", YLabel: "nats per answer", Points: []string{"eval_chosen_logp", "eval_rejected_logp"}})
 }

@@ -14,6 +14,7 @@ package corpus
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"strconv"
 )
 
 // The two splits of a dataset.
@@ -34,6 +35,8 @@ const (
 	// DialoguePreferenceShape has the columns prompt, chosen and rejected too, each a list of messages: the dialogue so
 	// far, and two answers of one message each.
 	DialoguePreferenceShape Shape = "dialogue_preference"
+
+	LabelledShape Shape = "labelled" // messages, and label: whether the last of them is a good answer
 )
 
 // A Message is one turn of a dialogue.
@@ -50,6 +53,7 @@ type Document struct {
 	Prompt   string
 	Chosen   string
 	Rejected string
+	Label    *bool
 
 	// What [CreateAnswers] and [CreateJudged] write beside those.
 	Reference string   // of messages: the answer that the prompt's source has; "" if it has none
@@ -69,6 +73,8 @@ func (d *Document) Shape() Shape {
 	switch {
 	case len(d.Messages) > 0 && d.Chosen != "" && d.Rejected != "":
 		return DialoguePreferenceShape
+	case len(d.Messages) > 0 && d.Label != nil:
+		return LabelledShape
 	case len(d.Messages) > 0:
 		return MessagesShape
 	case d.Chosen != "" && d.Rejected != "":
@@ -86,6 +92,8 @@ func (d *Document) Only(shape Shape) Document {
 		return Document{Messages: d.Messages, Chosen: d.Chosen, Rejected: d.Rejected}
 	case MessagesShape:
 		return Document{Messages: d.Messages}
+	case LabelledShape:
+		return Document{Messages: d.Messages, Label: d.Label}
 	case PreferenceShape:
 		return Document{Prompt: d.Prompt, Chosen: d.Chosen, Rejected: d.Rejected}
 	case PromptShape:
@@ -133,6 +141,9 @@ func (d *Document) Hash() [sha256.Size]byte {
 	for _, m := range d.Messages {
 		add(m.Role)
 		add(m.Content)
+	}
+	if d.Label != nil {
+		add(strconv.FormatBool(*d.Label))
 	}
 	var sum [sha256.Size]byte
 	h.Sum(sum[:0])

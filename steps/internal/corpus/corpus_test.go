@@ -10,9 +10,12 @@ import (
 	"testing"
 )
 
+var yes = true
+
 var shapes = map[Shape][]Document{
 	TextShape:     {{Text: "one\r\ntwo\x00"}, {Text: "ünïcödé 你好 👩‍🚀 \u2028"}, {Text: strings.Repeat("long ", 100000)}},
 	MessagesShape: {{Messages: []Message{{"user", "hi"}, {"assistant", "hello"}}}, {Messages: []Message{{"system", ""}, {"user", "x"}}}, {Messages: []Message{{"user", "one"}}}},
+	LabelledShape: {{Messages: []Message{{"user", "hi"}, {"assistant", "hello"}}, Label: new(bool)}, {Messages: []Message{{"user", "x"}}, Label: &yes}},
 	PromptShape:   {{Prompt: "say"}, {Prompt: "more"}},
 	DialoguePreferenceShape: {{Messages: []Message{{"user", "hi"}, {"assistant", "yes?"}, {"user", "x"}}, Chosen: "good", Rejected: "bad"},
 		{Messages: []Message{{"user", ""}}, Chosen: "c", Rejected: "r"}},

@@ -54,7 +54,7 @@ func (d *Dataset) Documents(split string) iter.Seq2[Document, error] {
 var ErrColumns = errors.New("no column for a document")
 
 // ReadFile yields the documents of one Parquet file, wherever it came from. columns maps the names of [Document]'s
-// columns (text, messages, role, content, prompt, completion, chosen, rejected) to those of the file where they differ;
+// columns (text, messages, role, content, prompt, completion, chosen, rejected, label) to those of the file where they differ;
 // input, if it is there, is joined to the prompt. An error names the file; after it the sequence ends.
 func ReadFile(path string, columns map[string]string) iter.Seq2[Document, error] {
 	return func(yield func(Document, error) bool) {

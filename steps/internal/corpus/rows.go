@@ -62,7 +62,7 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 		var set func(*Document, string)
 		if len(path) == 1 {
 			set = plain[path[0]]
-			r.aside(i, schema, path[0])
+			r.aside(i, schema, path[0], name("label"))
 		} else {
 			leaf := path[0] + "/" + path[len(path)-1]
 			set = inLists[leaf]
@@ -93,11 +93,18 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 	return r, nil
 }
 
-// aside takes what may stand beside the columns of a document, if it is what [CreateAnswers] writes there.
-func (r *rowReader) aside(column int, schema *parquet.Schema, name string) {
+// aside takes what may stand beside the columns of a document: a label, and what [CreateAnswers] writes there.
+func (r *rowReader) aside(column int, schema *parquet.Schema, name, label string) {
 	leaf, ok := schema.Lookup(name)
 	switch {
 	case !ok:
+	case name == label && leaf.Node.Type().Kind() == parquet.Boolean:
+		r.set[column] = func(d *Document, v parquet.Value) {
+			if !v.IsNull() {
+				label := v.Boolean()
+				d.Label = &label
+			}
+		}
 	case name == "score" && leaf.Node.Type().Kind() == parquet.Double:
 		r.set[column] = func(d *Document, v parquet.Value) {
 			if !v.IsNull() {

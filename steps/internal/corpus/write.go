@@ -38,6 +38,10 @@ type (
 		Reference string       `parquet:"reference,plain"`
 		Score     *float64     `parquet:"score,optional"`
 	}
+	labelledRow struct {
+		Messages []messageRow `parquet:"messages,list"`
+		Label    bool         `parquet:"label"`
+	}
 	promptRow struct {
 		Prompt string `parquet:"prompt,plain"`
 	}
@@ -239,6 +243,8 @@ func newRowWriter(w *bufio.Writer, shape Shape, beside beside) rowWriter {
 	switch shape {
 	case MessagesShape:
 		return newRows(w, func(d *Document) messagesRow { return messagesRow{messageRows(d.Messages)} })
+	case LabelledShape:
+		return newRows(w, func(d *Document) labelledRow { return labelledRow{messageRows(d.Messages), *d.Label} })
 	case DialoguePreferenceShape:
 		return newRows(w, preferenceRows)
 	case PromptShape:

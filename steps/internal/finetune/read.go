@@ -118,6 +118,8 @@ func describe(s corpus.Shape) string {
 	switch s {
 	case corpus.MessagesShape:
 		return "dialogues"
+	case corpus.LabelledShape:
+		return "dialogues with labels, some of which are bad"
 	case corpus.PreferenceShape, corpus.DialoguePreferenceShape:
 		return "preferences"
 	case corpus.PromptShape:

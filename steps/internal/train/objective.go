@@ -34,6 +34,14 @@ type Telling interface {
 	Figures() map[string]float64
 }
 
+// Preparing is an Objective that looks at the whole batch of an optimizer step before the gradient of the first of its
+// micro-batches: what it takes from there does not depend on how the batch is cut.
+type Preparing interface {
+	Objective
+	// Prepare may read streams with the model, which returns their head's Logp.
+	Prepare(batches []*Batch, read func(s *gpu.Stream) ([]float64, error)) error
+}
+
 // CrossEntropy is −log p(target) per supervised token, plus ZLoss·log²Z, which keeps the softmax's normaliser Z near 1
 // (PaLM, arXiv 2204.02311, section 5).
 type CrossEntropy struct {

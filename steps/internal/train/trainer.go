@@ -110,6 +110,11 @@ func (t *Trainer) Step(batches []*Batch, lr float64) (Result, error) {
 	if r.Units == 0 {
 		return r, nil
 	}
+	if o, ok := t.objective.(Preparing); ok {
+		if err := o.Prepare(batches, t.read); err != nil {
+			return r, err
+		}
+	}
 	t.model.ZeroGrad()
 	for _, b := range batches {
 		if t.objective.Units(b) == 0 {
@@ -136,6 +141,15 @@ func (t *Trainer) Step(batches []*Batch, lr float64) (Result, error) {
 		t.optimizer.update(lr, norm)
 	}
 	return r, nil
+}
+
+// read returns the head's log-probabilities of a stream.
+func (t *Trainer) read(s *gpu.Stream) ([]float64, error) {
+	logp := make([]float64, s.Len())
+	if err := t.model.Forward(s); err != nil {
+		return nil, err
+	}
+	return logp, t.model.LogProbs(logp, nil, s, t.Temperature)
 }
 
 // accumulate adds the gradient of scale times the loss of one micro-batch and returns that loss, summed over its units.
