@@ -9,7 +9,6 @@ package dpo
 import (
 	"athanor/steps"
 	"athanor/steps/internal/finetune"
-	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -54,25 +53,16 @@ type Config struct {
 	BadWeight      float64  `json:"undesirable_weight" default:"1" min:"0" doc:"kto: what a bad answer counts."`
 	ChosenDrop     float64  `json:"warn_chosen_drop" hcl:"free" default:"0.5" min:"0" doc:"Warn when the better answers have become less likely than the reference has them, by more than so many nats per token."`
 
-	Optimizer finetune.Optimizer `json:"optimizer" hcl:"block" doc:"AdamW."`
-	Schedule  finetune.Schedule  `json:"schedule" hcl:"block" doc:"The course of the learning rate."`
-	Batch     finetune.Batch     `json:"batch" hcl:"block" doc:"Pairs per optimizer step; of kto, answers."`
-	Eval      finetune.Eval      `json:"eval" hcl:"block" doc:"Held-out figures while training."`
-	Sample    *finetune.Sample   `json:"sample" hcl:"block" doc:"Questions to put to the model at every evaluation."`
+	Sample *finetune.Sample `json:"sample" hcl:"block" doc:"Questions to put to the model at every evaluation."`
 
-	train.Numerics
-
-	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
+	finetune.Training
 }
 
 // defaultLR is the learning rate at the peak where the block has none.
 const defaultLR = 1e-6
 
 func (c *Config) settings() finetune.Settings {
-	return finetune.Settings{
-		Optimizer: c.Optimizer, Schedule: c.Schedule, Batch: c.Batch, Eval: c.Eval, Epochs: c.Epochs,
-		CheckpointEvery: c.CheckpointEvery, LR: defaultLR,
-	}
+	return finetune.Settings{Training: c.Training, Epochs: c.Epochs, LR: defaultLR}
 }
 
 func (c *Config) beta() float64 {
@@ -133,12 +123,4 @@ func check(s *steps.Spec) error {
 }
 
 // estimate says what the training will need, as soon as the model's shape is known.
-func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
-	var known struct {
-		Context *int `json:"context"`
-	}
-	if err := in.Spec.Decode(&known); err != nil {
-		return steps.Estimate{}, err
-	}
-	return finetune.Estimate(in, known.Context, false)
-}
+func estimate(in *steps.EstimateInput) (steps.Estimate, error) { return finetune.Estimate(in, false) }

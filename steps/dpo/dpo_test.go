@@ -48,13 +48,14 @@ func recipe(t testing.TB) *Config {
 		Model:  traintest.Model(t, tokenizer, traintest.Config(tokenizer.VocabSize())),
 		Data:   traintest.DocumentSet(t, traintest.Documents(0, 40, rude), traintest.Documents(40, 20, rude)),
 		Epochs: 2, Variant: dpo, MaskEnd: true, GoodWeight: 1, BadWeight: 1, Margin: 0.5, ChosenDrop: 0.5,
-		Optimizer: finetune.Optimizer{LR: ptr(3e-3), Betas: []float64{0.9, 0.95}, Eps: 1e-8, GradClip: 1},
-		Schedule:  finetune.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1},
-		Batch:     finetune.Batch{Size: 8, MicroTokens: ptr(200)},
-		Eval:      finetune.Eval{Every: ptr(int64(30)), Examples: 20},
-		Sample:    &finetune.Sample{Prompts: []string{"The wren sees the river?"}, Tokens: 10},
-
-		CheckpointEvery: 3600,
+		Sample: &finetune.Sample{Prompts: []string{"The wren sees the river?"}, Tokens: 10},
+		Training: finetune.Training{
+			Optimizer:       finetune.Optimizer{LR: ptr(3e-3), Betas: []float64{0.9, 0.95}, Eps: 1e-8, GradClip: 1},
+			Schedule:        finetune.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1},
+			Batch:           finetune.Batch{Size: 8, MicroTokens: ptr(200)},
+			Eval:            finetune.Eval{Every: ptr(int64(30)), Examples: 20},
+			CheckpointEvery: 3600,
+		},
 	}
 }
 
@@ -294,7 +295,7 @@ func TestErrors(t *testing.T) {
 		}, "reference: it has another tokenizer"},
 		"a reward model": {func(c *Config) {
 			r := rewardmodel.Config{
-				Model: c.Model, Data: c.Data, Epochs: 1, Optimizer: c.Optimizer, Schedule: c.Schedule, Batch: c.Batch, Eval: c.Eval,
+				Model: c.Model, Data: c.Data, Epochs: 1, Training: c.Training,
 			}
 			_, _, dir := traintest.Whole(t, &rewardmodel.Type, r)
 			c.Model.Path = filepath.Join(dir, "out", "model")

@@ -55,8 +55,8 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 		return t.settings.Blame(err, t.micro)
 	}
 	defer t.model.Close()
-	if err := t.config.Numerics.Apply(t.model); err != nil {
-		return err
+	if err := t.settings.Prepare(t.model, rt.Seed()); err != nil {
+		return t.settings.Blame(err, t.micro)
 	}
 	t.observer = &finetune.Observer{Runtime: rt, Measure: func(ctx context.Context) (map[string]float64, error) { return t.measure(ctx, rt) }}
 	t.observer.Sampling(t.base, t.model, t.config.Sample)
@@ -107,13 +107,10 @@ func (t *training) open(ctx context.Context, rt *steps.Runtime) error {
 func (t *training) openPairs(ctx context.Context, rt *steps.Runtime) error {
 	c := &t.config
 	var err error
-	if t.data, err = t.base.Pairs(ctx, rt, c.Data, corpus.Train); err != nil {
-		return err
-	}
-	if err := t.data.Report(rt); err != nil {
-		return err
-	}
-	if t.heldOut, err = t.base.Pairs(ctx, rt, c.Data, corpus.Holdout); err != nil {
+	t.data, t.heldOut, err = finetune.Splits(rt, func(split string) (*finetune.Split, error) {
+		return t.base.Pairs(ctx, rt, c.Data, split)
+	})
+	if err != nil {
 		return err
 	}
 	own := func() *preference {
@@ -212,10 +209,7 @@ func (t *training) report(rt *steps.Runtime) error {
 	}
 	r.Counted("training "+records, &t.data.Counts)
 	r.Counted("held-out "+records, &t.heldOut.Counts)
-	of := "held-out"
-	if len(t.heldOut.Examples) == 0 {
-		of = "training"
-	}
+	of := t.heldOut.Name()
 	f := t.observer.Figures()
 	r.Row(of+" accuracy", "%.4f", f["eval_accuracy"])
 	r.Row(of+" reward of chosen, rejected", "%.4f, %.4f", f["eval_chosen_reward"], f["eval_rejected_reward"])

@@ -8,7 +8,6 @@ package rewardmodel
 import (
 	"athanor/steps"
 	"athanor/steps/internal/finetune"
-	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -44,24 +43,14 @@ type Config struct {
 	Margin     float64        `json:"margin" default:"0" min:"0" doc:"By how much the better score shall be higher, at least: −log σ(better − worse − margin)."`
 	Centring   float64        `json:"centring" default:"0.01" min:"0" doc:"Coefficient of (better + worse)², which keeps scores near 0."`
 
-	Optimizer finetune.Optimizer `json:"optimizer" hcl:"block" doc:"AdamW."`
-	Schedule  finetune.Schedule  `json:"schedule" hcl:"block" doc:"The course of the learning rate."`
-	Batch     finetune.Batch     `json:"batch" hcl:"block" doc:"Pairs per optimizer step."`
-	Eval      finetune.Eval      `json:"eval" hcl:"block" doc:"Held-out accuracy while training."`
-
-	train.Numerics
-
-	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
+	finetune.Training
 }
 
 // defaultLR is the learning rate at the peak where the block has none.
 const defaultLR = 1e-5
 
 func (c *Config) settings() finetune.Settings {
-	return finetune.Settings{
-		Optimizer: c.Optimizer, Schedule: c.Schedule, Batch: c.Batch, Eval: c.Eval, Epochs: c.Epochs,
-		CheckpointEvery: c.CheckpointEvery, LR: defaultLR,
-	}
+	return finetune.Settings{Training: c.Training, Epochs: c.Epochs, LR: defaultLR}
 }
 
 // check looks at what single attributes cannot say.
@@ -75,12 +64,4 @@ func check(s *steps.Spec) error {
 }
 
 // estimate says what the training will need, as soon as the model's shape is known.
-func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
-	var known struct {
-		Context *int `json:"context"`
-	}
-	if err := in.Spec.Decode(&known); err != nil {
-		return steps.Estimate{}, err
-	}
-	return finetune.Estimate(in, known.Context, true)
-}
+func estimate(in *steps.EstimateInput) (steps.Estimate, error) { return finetune.Estimate(in, true) }

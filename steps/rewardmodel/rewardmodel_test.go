@@ -34,12 +34,13 @@ func recipe(t testing.TB) *Config {
 		Model:  traintest.Model(t, tokenizer, traintest.Config(tokenizer.VocabSize())),
 		Data:   traintest.DocumentSet(t, traintest.Documents(0, 40, rude), traintest.Documents(40, 20, rude)),
 		Epochs: 2, Centring: 0.01,
-		Optimizer: finetune.Optimizer{LR: ptr(3e-3), Betas: []float64{0.9, 0.95}, Eps: 1e-8, GradClip: 1},
-		Schedule:  finetune.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1},
-		Batch:     finetune.Batch{Size: 8, MicroTokens: ptr(200)},
-		Eval:      finetune.Eval{Every: ptr(int64(30)), Examples: 20},
-
-		CheckpointEvery: 3600,
+		Training: finetune.Training{
+			Optimizer:       finetune.Optimizer{LR: ptr(3e-3), Betas: []float64{0.9, 0.95}, Eps: 1e-8, GradClip: 1},
+			Schedule:        finetune.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1},
+			Batch:           finetune.Batch{Size: 8, MicroTokens: ptr(200)},
+			Eval:            finetune.Eval{Every: ptr(int64(30)), Examples: 20},
+			CheckpointEvery: 3600,
+		},
 	}
 }
 
@@ -176,6 +177,24 @@ func TestPitfall1Resume(t *testing.T) {
 		t.Fatal(err)
 	}
 	traintest.Same(t, traintest.Outputs(t, dir), want)
+}
+
+// TestLoRA: adapters and the scalar head learn to tell the answers apart, and the merged model is what the step measured.
+func TestLoRA(t *testing.T) {
+	c := recipe(t)
+	c.LoRA, c.Optimizer.LR, c.Epochs = &finetune.LoRA{Rank: 8, Targets: llm.LoRATargets}, ptr(1e-2), 4
+	files, l, dir := traintest.Whole(t, &Type, c)
+	if a := number(t, l, "accuracy"); a < 0.95 {
+		t.Errorf("accuracy %v", a)
+	}
+	if !strings.Contains(files["model/adapter/adapter_config.json"], `"SEQ_CLS"`) || !strings.Contains(files["model/adapter/adapter_model.safetensors"], "base_model.model.score.weight") {
+		t.Error("the scalar head is not with the adapters")
+	}
+	c.Model.Path, c.LoRA, c.Optimizer.LR = filepath.Join(dir, "out", "model"), nil, ptr(0.0)
+	_, again, _ := traintest.Whole(t, &Type, c)
+	if a, b := number(t, l, "loss"), number(t, again, "loss"); math.Abs(a-b) > 1e-5 {
+		t.Errorf("loss %v, of the merged model %v", a, b)
+	}
 }
 
 // TestPitfall6OneBOS: both conversations of a pair begin with one beginning-of-text token and have no other.

@@ -41,8 +41,8 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 		return t.settings.Blame(err, t.micro)
 	}
 	defer t.model.Close()
-	if err := t.config.Numerics.Apply(t.model); err != nil {
-		return err
+	if err := t.settings.Prepare(t.model, rt.Seed()); err != nil {
+		return t.settings.Blame(err, t.micro)
 	}
 	t.observer = &finetune.Observer{Runtime: rt, Measure: t.measure}
 	objective := &bradleyTerry{margin: t.config.Margin, centring: t.config.Centring}
@@ -76,13 +76,10 @@ func (t *training) open(ctx context.Context, rt *steps.Runtime) error {
 	if t.base, err = finetune.Open(rt, c.Model, nil, c.Context); err != nil {
 		return err
 	}
-	if t.data, err = t.base.Pairs(ctx, rt, c.Data, corpus.Train); err != nil {
-		return err
-	}
-	if err := t.data.Report(rt); err != nil {
-		return err
-	}
-	if t.heldOut, err = t.base.Pairs(ctx, rt, c.Data, corpus.Holdout); err != nil {
+	t.data, t.heldOut, err = finetune.Splits(rt, func(split string) (*finetune.Split, error) {
+		return t.base.Pairs(ctx, rt, c.Data, split)
+	})
+	if err != nil {
 		return err
 	}
 	t.data.Examples, t.heldOut.Examples = finetune.Last(t.data.Examples), finetune.Last(t.heldOut.Examples)
@@ -181,10 +178,7 @@ func (t *training) report(rt *steps.Runtime, c calibration) error {
 	r.Row("context", "%d tokens", t.base.Context)
 	r.Counted("training pairs", &t.data.Counts)
 	r.Counted("held-out pairs", &t.heldOut.Counts)
-	of := "held-out"
-	if len(t.heldOut.Examples) == 0 {
-		of = "training"
-	}
+	of := t.heldOut.Name()
 	f := t.observer.Figures()
 	r.Row(of+" accuracy", "%.4f of %d pairs", f["eval_accuracy"], len(t.verdicts))
 	r.Row(of+" loss", "%.4f", f["eval_loss"])

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"athanor/steps"
-	"athanor/steps/internal/corpus"
 	"athanor/steps/internal/finetune"
 	"athanor/steps/internal/llm"
 	"athanor/steps/internal/train"
@@ -37,8 +36,8 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 		return t.settings.Blame(err, t.micro)
 	}
 	defer t.model.Close()
-	if err := t.config.Numerics.Apply(t.model); err != nil {
-		return err
+	if err := t.settings.Prepare(t.model, rt.Seed()); err != nil {
+		return t.settings.Blame(err, t.micro)
 	}
 	t.observer = &finetune.Observer{Runtime: rt, Measure: t.measure}
 	t.observer.Sampling(t.base, t.model, t.config.Sample)
@@ -66,13 +65,10 @@ func (t *training) open(ctx context.Context, rt *steps.Runtime) error {
 		return err
 	}
 	cut := c.TooLong == "truncate"
-	if t.data, err = t.base.Dialogues(ctx, rt, c.Data, corpus.Train, cut); err != nil {
-		return err
-	}
-	if err := t.data.Report(rt); err != nil {
-		return err
-	}
-	if t.heldOut, err = t.base.Dialogues(ctx, rt, c.Data, corpus.Holdout, cut); err != nil {
+	t.data, t.heldOut, err = finetune.Splits(rt, func(split string) (*finetune.Split, error) {
+		return t.base.Dialogues(ctx, rt, c.Data, split, cut)
+	})
+	if err != nil {
 		return err
 	}
 	t.micro, err = t.settings.Micro(slices.Concat(t.data.Examples, t.heldOut.Examples))
@@ -111,10 +107,7 @@ func (t *training) report(rt *steps.Runtime) error {
 	r.Row("context", "%d tokens", t.base.Context)
 	r.Counted("training conversations", &t.data.Counts)
 	r.Counted("held-out conversations", &t.heldOut.Counts)
-	of := "held-out"
-	if len(t.heldOut.Examples) == 0 {
-		of = "training"
-	}
+	of := t.heldOut.Name()
 	figures := t.observer.Figures()
 	r.Row(of+" loss", "%.4f nats per token of the assistant", figures["eval_loss"])
 	r.Row(of+" token accuracy", "%.4f", figures["eval_accuracy"])
@@ -125,12 +118,4 @@ func (t *training) report(rt *steps.Runtime) error {
 }
 
 // estimate says what the training will need, as soon as the model's shape is known.
-func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
-	var known struct {
-		Context *int `json:"context"`
-	}
-	if err := in.Spec.Decode(&known); err != nil {
-		return steps.Estimate{}, err
-	}
-	return finetune.Estimate(in, known.Context, false)
-}
+func estimate(in *steps.EstimateInput) (steps.Estimate, error) { return finetune.Estimate(in, false) }

@@ -9,7 +9,6 @@ package sft
 import (
 	"athanor/steps"
 	"athanor/steps/internal/finetune"
-	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -44,25 +43,16 @@ type Config struct {
 	ChatTemplate *string        `json:"chat_template" doc:"Layout of conversations in Jinja as Hugging Face reads it, or llama3 or chatml; left out, that of the model's tokenizer. It goes with the model."`
 	ZLoss        float64        `json:"z_loss" default:"0" min:"0" doc:"Coefficient of log²Z, which keeps the logits small."`
 
-	Optimizer finetune.Optimizer `json:"optimizer" hcl:"block" doc:"AdamW."`
-	Schedule  finetune.Schedule  `json:"schedule" hcl:"block" doc:"The course of the learning rate."`
-	Batch     finetune.Batch     `json:"batch" hcl:"block" doc:"Dialogues per optimizer step."`
-	Eval      finetune.Eval      `json:"eval" hcl:"block" doc:"Held-out loss and accuracy while training."`
-	Sample    *finetune.Sample   `json:"sample" hcl:"block" doc:"Questions to put to the model at every evaluation."`
+	Sample *finetune.Sample `json:"sample" hcl:"block" doc:"Questions to put to the model at every evaluation."`
 
-	train.Numerics
-
-	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
+	finetune.Training
 }
 
 // defaultLR is the learning rate at the peak where the block has none.
 const defaultLR = 1e-5
 
 func (c *Config) settings() finetune.Settings {
-	return finetune.Settings{
-		Optimizer: c.Optimizer, Schedule: c.Schedule, Batch: c.Batch, Eval: c.Eval, Epochs: c.Epochs,
-		CheckpointEvery: c.CheckpointEvery, LR: defaultLR,
-	}
+	return finetune.Settings{Training: c.Training, Epochs: c.Epochs, LR: defaultLR}
 }
 
 // check looks at what single attributes cannot say.

@@ -16,6 +16,7 @@ import (
 	"athanor/steps/internal/corpus"
 	"athanor/steps/internal/finetune"
 	"athanor/steps/internal/llm"
+	"athanor/steps/internal/safetensors"
 	"athanor/steps/internal/sampling"
 	"athanor/steps/internal/train/traintest"
 )
@@ -31,13 +32,14 @@ func recipe(t testing.TB) *Config {
 		Model:  traintest.Model(t, tokenizer, traintest.Config(tokenizer.VocabSize())),
 		Data:   traintest.DocumentSet(t, docs, traintest.Documents(48, 8, func(i int) corpus.Document { return traintest.Dialogue(i, 1) })),
 		Epochs: 2, Context: ptr(100), TooLong: "truncate",
-		Optimizer: finetune.Optimizer{LR: ptr(1e-2), Betas: []float64{0.9, 0.95}, Eps: 1e-8, GradClip: 1},
-		Schedule:  finetune.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1},
-		Batch:     finetune.Batch{Size: 8, MicroTokens: ptr(150)},
-		Eval:      finetune.Eval{Every: ptr(int64(30)), Examples: 6},
-		Sample:    &finetune.Sample{Prompts: []string{"The wren sees the river?"}, Tokens: 20},
-
-		CheckpointEvery: 3600,
+		Sample: &finetune.Sample{Prompts: []string{"The wren sees the river?"}, Tokens: 20},
+		Training: finetune.Training{
+			Optimizer:       finetune.Optimizer{LR: ptr(1e-2), Betas: []float64{0.9, 0.95}, Eps: 1e-8, GradClip: 1},
+			Schedule:        finetune.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1},
+			Batch:           finetune.Batch{Size: 8, MicroTokens: ptr(150)},
+			Eval:            finetune.Eval{Every: ptr(int64(30)), Examples: 6},
+			CheckpointEvery: 3600,
+		},
 	}
 }
 
@@ -114,6 +116,74 @@ func TestPitfall1And2Resume(t *testing.T) {
 		t.Fatal(err)
 	}
 	traintest.Same(t, traintest.Outputs(t, dir), want)
+}
+
+// TestLoRA: adapters learn, a run that was stopped or killed ends with the bytes of one that was not, checkpoints hold the
+// adapters alone, what has none is as it was, and the folder has both the merged model and the adapters.
+func TestLoRA(t *testing.T) {
+	c := recipe(t)
+	c.LoRA = &finetune.LoRA{Rank: 4, Targets: []string{"q_proj", "v_proj", "down_proj"}}
+	c.Optimizer.LR = ptr(3e-2)
+	want, l, dir := traintest.Whole(t, &Type, c)
+	first := map[string]float64{}
+	if err := json.Unmarshal([]byte(want["report/metrics.jsonl"][:strings.IndexByte(want["report/metrics.jsonl"], '\n')]), &first); err != nil {
+		t.Fatal(err)
+	}
+	if loss := number(t, l, "loss"); loss > 0.95*first["loss"] {
+		t.Errorf("loss %v after %v at the first step", loss, first["loss"])
+	}
+	got, _ := traintest.Interrupted(t, &Type, c, 3, 4)
+	traintest.Same(t, got, want)
+	c.CheckpointEvery = 0
+	killed := t.TempDir()
+	traintest.Killed(t, &Type, c, killed, traintest.Metric(5))
+	var held int64
+	err := filepath.WalkDir(filepath.Join(killed, "checkpoints"), func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Name() == "tensors.f32" {
+			info, e := d.Info()
+			held, err = info.Size(), e
+		}
+		return err
+	})
+	config, e := llm.ReadConfig(c.Model.Path)
+	if err != nil || e != nil {
+		t.Fatal(err, e)
+	}
+	trained := llm.LoRA{Rank: 4, Targets: c.LoRA.Targets}.Parameters(config)
+	if held != 4*3*trained || held > 4*config.Parameters() {
+		t.Errorf("a checkpoint holds %d bytes of tensors, the adapters and their moments are %d", held, 4*3*trained)
+	}
+	if _, err := traintest.Attempt(t, t.Context(), &Type, c, killed, nil); err != nil {
+		t.Fatal(err)
+	}
+	traintest.Same(t, traintest.Outputs(t, killed), want)
+
+	for _, file := range []string{"adapter_config.json", "adapter_model.safetensors"} {
+		if want["model/adapter/"+file] == "" {
+			t.Errorf("no %s", file)
+		}
+	}
+	read := func(dir, name string) []float32 {
+		file, err := safetensors.Open(filepath.Join(dir, "model.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		info, _ := file.Info(name)
+		values := make([]float32, info.Len())
+		if err := file.Read(values, name, 0); err != nil {
+			t.Fatal(err)
+		}
+		return values
+	}
+	for name, same := range map[string]bool{
+		"model.layers.0.self_attn.q_proj.weight": false, "model.layers.1.mlp.down_proj.weight": false,
+		"model.layers.0.self_attn.k_proj.weight": true, "model.embed_tokens.weight": true, "model.norm.weight": true,
+	} {
+		if slices.Equal(read(c.Model.Path, name), read(filepath.Join(dir, "out", "model"), name)) != same {
+			t.Errorf("%s is as it was: %v", name, !same)
+		}
+	}
 }
 
 // TestPitfall8AnswersEnd: what has been learned is answered, and the answer ends by itself.
@@ -313,6 +383,8 @@ func TestErrors(t *testing.T) {
 		"missing tokens":      {func(c *Config) { c.ChatTemplate = ptr("chatml") }, "special tokens of the chat format before the model"},
 		"betas":               {func(c *Config) { c.Optimizer.Betas = []float64{0.9, 1} }, "optimizer.betas: betas are"},
 		"a small micro-batch": {func(c *Config) { c.Batch.MicroTokens = ptr(10) }, "batch.micro_tokens: micro-batches of 10 tokens cannot hold"},
+		"alpha":               {func(c *Config) { c.LoRA = &finetune.LoRA{Rank: 1, Alpha: ptr(0.0), Targets: []string{"q_proj"}} }, "lora.alpha: alpha = 0 takes"},
+		"a target twice":      {func(c *Config) { c.LoRA = &finetune.LoRA{Rank: 1, Targets: []string{"q_proj", "q_proj"}} }, "lora.targets: q_proj is there twice"},
 		"an empty question":   {func(c *Config) { c.Sample.Prompts[0] = "<|eot_id|>" }, "sample.prompts[0]"},
 		"divergence":          {func(c *Config) { c.Optimizer.LR, c.Optimizer.GradClip, c.Schedule.Warmup = ptr(1e30), 0, 0 }, "optimizer.lr: training diverged"},
 		"no tokenizer": {func(c *Config) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"athanor/steps"
@@ -98,12 +100,28 @@ func (b *Base) SameTokenizer(attribute string, other steps.Artifact) error {
 	return nil
 }
 
-// Save writes the model with the tokenizer into the artifact output called model. The tokens that end an answer are in
+// adapterDir is the folder below a model's that holds its adapters.
+const adapterDir = "adapter"
+
+// Save writes the model with the tokenizer into the artifact output called model. Adapters are written beside it and
+// merged into it. The tokens that end an answer are in
 // generation_config.json, so that other tools stop where training did.
 func (b *Base) Save(rt *steps.Runtime, m *llm.Model) error {
 	dir, err := rt.Output("model")
 	if err != nil {
 		return err
+	}
+	if m.Adapted() {
+		adapters := filepath.Join(dir, adapterDir)
+		if err := os.Mkdir(adapters, 0o777); err != nil {
+			return err
+		}
+		if err := m.SaveAdapters(adapters); err != nil {
+			return fmt.Errorf("writing the adapters: %w", err)
+		}
+		if err := m.Merge(); err != nil {
+			return err
+		}
 	}
 	c := &m.Config
 	if id, ok := b.Tokenizer.BOS(); ok && c.BOSTokenID == nil {

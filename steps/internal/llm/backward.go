@@ -24,13 +24,15 @@ func (m *Model) Backward(s *gpu.Stream, temperature float64, dLogp, dLSE []float
 	} else {
 		m.dev.LMHeadBackward(dNormed, m.head.Grad, b.normed.Slice(0, n), m.head.Weight, s, temperature, dLogp, dLSE)
 	}
-	m.dev.RMSNormBackward(dx, m.norm.Grad, dNormed, b.last.Slice(0, n), m.norm.Weight, b.rstd.Slice(0, n), gpu.Tensor{})
+	m.dev.RMSNormBackward(dx, m.normGrad(m.norm), dNormed, b.last.Slice(0, n), m.norm.Weight, b.rstd.Slice(0, n), gpu.Tensor{})
 	for l := len(m.layers) - 1; l >= 0; l-- {
 		a := b.layers[l].first(n)
 		m.feedForwardBackward(&m.layers[l], a, n)
 		m.attentionBackward(&m.layers[l], a, s)
 	}
-	m.dev.EmbedBackward(m.embed.Grad, dx, s)
+	if !m.embed.Grad.IsZero() {
+		m.dev.EmbedBackward(m.embed.Grad, dx, s)
+	}
 	return nil
 }
 
@@ -42,17 +44,14 @@ func (m *Model) feedForwardBackward(w *layer, a saved, n int) {
 	hidden := b.hidden.Slice(0, n)
 
 	dev.SwiGLU(hidden, a.gate, a.up)
-	dev.LinearBackwardWeight(w.down.Grad, dx, hidden)
-	dev.LinearBackwardInput(dHidden, dx, w.down.Weight, gpu.Tensor{})
+	m.linearBackward(dHidden, dx, hidden, w.down, gpu.Tensor{})
 	dev.SwiGLUBackward(a.gate, a.up, dHidden, a.gate, a.up)
 
 	normed := b.normed.Slice(0, n)
 	dev.RMSNorm(normed, a.rstd2, a.mid, w.mlpNorm.Weight, float32(m.Config.RMSNormEps))
-	dev.LinearBackwardWeight(w.gate.Grad, a.gate, normed)
-	dev.LinearBackwardWeight(w.up.Grad, a.up, normed)
-	dev.LinearBackwardInput(dNormed, a.gate, w.gate.Weight, gpu.Tensor{})
-	dev.LinearBackwardInput(dNormed, a.up, w.up.Weight, dNormed)
-	dev.RMSNormBackward(dx, w.mlpNorm.Grad, dNormed, a.mid, w.mlpNorm.Weight, a.rstd2, dx)
+	m.linearBackward(dNormed, a.gate, normed, w.gate, gpu.Tensor{})
+	m.linearBackward(dNormed, a.up, normed, w.up, dNormed)
+	dev.RMSNormBackward(dx, m.normGrad(w.mlpNorm), dNormed, a.mid, w.mlpNorm.Weight, a.rstd2, dx)
 }
 
 // attentionBackward turns dx, the gradient of a.mid, into that of a.x.
@@ -61,19 +60,15 @@ func (m *Model) attentionBackward(w *layer, a saved, s *gpu.Stream) {
 	dx, dNormed, dOut := b.dx.Slice(0, n), b.dNormed.Slice(0, n), b.dOut.Slice(0, n)
 	dq, dk, dv := b.dq.Slice(0, n), b.dk.Slice(0, n), b.dv.Slice(0, n)
 
-	dev.LinearBackwardWeight(w.o.Grad, dx, a.out)
-	dev.LinearBackwardInput(dOut, dx, w.o.Weight, gpu.Tensor{})
+	m.linearBackward(dOut, dx, a.out, w.o, gpu.Tensor{})
 	dev.AttentionBackward(dq, dk, dv, dOut, a.out, a.lse, a.q, a.k, a.v, m.Config.HeadDim, s)
 	dev.Rope(dq, m.rope, s, true)
 	dev.Rope(dk, m.rope, s, true)
 
 	normed := b.normed.Slice(0, n)
 	dev.RMSNorm(normed, a.rstd1, a.x, w.attentionNorm.Weight, float32(m.Config.RMSNormEps))
-	dev.LinearBackwardWeight(w.q.Grad, dq, normed)
-	dev.LinearBackwardWeight(w.k.Grad, dk, normed)
-	dev.LinearBackwardWeight(w.v.Grad, dv, normed)
-	dev.LinearBackwardInput(dNormed, dq, w.q.Weight, gpu.Tensor{})
-	dev.LinearBackwardInput(dNormed, dk, w.k.Weight, dNormed)
-	dev.LinearBackwardInput(dNormed, dv, w.v.Weight, dNormed)
-	dev.RMSNormBackward(dx, w.attentionNorm.Grad, dNormed, a.x, w.attentionNorm.Weight, a.rstd1, dx)
+	m.linearBackward(dNormed, dq, normed, w.q, gpu.Tensor{})
+	m.linearBackward(dNormed, dk, normed, w.k, dNormed)
+	m.linearBackward(dNormed, dv, normed, w.v, dNormed)
+	dev.RMSNormBackward(dx, m.normGrad(w.attentionNorm), dNormed, a.x, w.attentionNorm.Weight, a.rstd1, dx)
 }

@@ -31,6 +31,8 @@ type buffers struct {
 
 	score, dScore gpu.Tensor // [N, 1] of a scalar head
 
+	narrow, scaled gpu.Tensor // [N, r] scratch of adapters
+
 	allocated []gpu.Tensor
 }
 
@@ -46,7 +48,7 @@ type saved struct {
 
 // Training reserves gradients, zeroed, and memory for streams of up to maxTokens tokens.
 func (m *Model) Training(maxTokens int) error {
-	for _, p := range m.params {
+	for _, p := range m.Params() {
 		if !p.Grad.IsZero() {
 			continue
 		}
@@ -74,7 +76,7 @@ func (m *Model) reserve(n int, training bool) error {
 	m.buffers.free(m.dev)
 	var allocated []gpu.Tensor
 	var failed error
-	b := m.Config.buffers(training, func(cols int) gpu.Tensor {
+	alloc := func(cols int) gpu.Tensor {
 		if failed != nil {
 			return gpu.Tensor{}
 		}
@@ -85,7 +87,11 @@ func (m *Model) reserve(n int, training bool) error {
 		}
 		allocated = append(allocated, t)
 		return t
-	})
+	}
+	b := m.Config.buffers(training, alloc)
+	if m.lora != nil {
+		b.narrow, b.scaled = alloc(m.lora.config.Rank), alloc(m.lora.config.Rank)
+	}
 	b.tokens, b.allocated = n, allocated
 	if failed != nil {
 		b.free(m.dev)

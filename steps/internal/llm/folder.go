@@ -206,8 +206,8 @@ func (f *folder) load(dev gpu.Device, c Config, seed uint64) (*Model, error) {
 	return m, nil
 }
 
-// Save writes the model as a Hugging Face folder: config.json, generation_config.json and model.safetensors in
-// float32. The folder must exist; the files are flushed to the disk. Tokenizer files are the caller's to add.
+// Save writes the model, without adapters, as a Hugging Face folder: config.json, generation_config.json and
+// model.safetensors in float32. The folder must exist; the files are flushed to the disk. Tokenizer files are the caller's to add.
 func (m *Model) Save(dir string) error {
 	if err := m.Config.save(dir, func(t tensor) fill { return m.read(t.name) }); err != nil {
 		return err
@@ -218,7 +218,12 @@ func (m *Model) Save(dir string) error {
 // read returns the elements of a weight on the device.
 func (m *Model) read(name string) fill {
 	i := slices.IndexFunc(m.params, func(p *Param) bool { return p.Name == name })
-	w := m.params[i].Weight
+	return m.readParam(m.params[i])
+}
+
+// readParam returns the elements of a weight on the device.
+func (m *Model) readParam(p *Param) fill {
+	w := p.Weight
 	flat, from := w.Reshape(w.Len(), 1), 0
 	return func(dst []float32) error {
 		m.dev.Read(dst, flat.Slice(from, from+len(dst)))

@@ -29,19 +29,19 @@ func (m *Model) trunk(s *gpu.Stream, attend func(l int, a saved)) {
 		w, a, next := &m.layers[l], b.layers[l].first(n), b.input(l+1).Slice(0, n)
 
 		m.dev.RMSNorm(normed, a.rstd1, a.x, w.attentionNorm.Weight, eps)
-		m.dev.Linear(a.q, normed, w.q.Weight, gpu.Tensor{})
-		m.dev.Linear(a.k, normed, w.k.Weight, gpu.Tensor{})
-		m.dev.Linear(a.v, normed, w.v.Weight, gpu.Tensor{})
+		m.linear(a.q, normed, w.q, gpu.Tensor{})
+		m.linear(a.k, normed, w.k, gpu.Tensor{})
+		m.linear(a.v, normed, w.v, gpu.Tensor{})
 		m.dev.Rope(a.q, m.rope, s, false)
 		m.dev.Rope(a.k, m.rope, s, false)
 		attend(l, a)
-		m.dev.Linear(a.mid, a.out, w.o.Weight, a.x)
+		m.linear(a.mid, a.out, w.o, a.x)
 
 		m.dev.RMSNorm(normed, a.rstd2, a.mid, w.mlpNorm.Weight, eps)
-		m.dev.Linear(a.gate, normed, w.gate.Weight, gpu.Tensor{})
-		m.dev.Linear(a.up, normed, w.up.Weight, gpu.Tensor{})
+		m.linear(a.gate, normed, w.gate, gpu.Tensor{})
+		m.linear(a.up, normed, w.up, gpu.Tensor{})
 		m.dev.SwiGLU(hidden, a.gate, a.up)
-		m.dev.Linear(next, hidden, w.down.Weight, a.mid)
+		m.linear(next, hidden, w.down, a.mid)
 	}
 	m.dev.RMSNorm(normed, b.rstd.Slice(0, n), last, m.norm.Weight, eps)
 }

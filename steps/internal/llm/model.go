@@ -15,7 +15,8 @@ type Param struct {
 	Grad   gpu.Tensor // float32; zero before Training
 	Decay  bool       // weight decay applies: matrices of linear layers, not norms, not embeddings, not a tied head
 
-	role role
+	role    role
+	adapter *adapter // nil: none
 }
 
 // A Model is a Llama on a device. Its methods are called from one goroutine at a time.
@@ -32,6 +33,7 @@ type Model struct {
 	head      *Param // [V, D]; the same Param as embed when tied; [1, D] if it is a scalar head
 	buffers   buffers
 	decoding  decoding
+	lora      *lora        // nil: all weights are trained
 	allocated []gpu.Tensor // weights and gradients
 }
 
@@ -119,13 +121,18 @@ func (m *Model) SetPrecision(p gpu.Precision) error {
 // Precision is what SetPrecision has set.
 func (m *Model) Precision() gpu.Precision { return m.precision }
 
-// Params returns the weights, always in the same order: embeddings, layers from the first to the last, norm, head. A
-// tied head is the embedding table and is not listed again.
-func (m *Model) Params() []*Param { return m.params }
+// Params returns the weights to train, always in the same order: embeddings, layers from the first to the last, norm,
+// head. A tied head is the embedding table and is not listed again. Of a model with adapters it returns those.
+func (m *Model) Params() []*Param {
+	if m.lora != nil {
+		return m.lora.params
+	}
+	return m.params
+}
 
 // ZeroGrad sets all gradients to zero.
 func (m *Model) ZeroGrad() {
-	for _, p := range m.params {
+	for _, p := range m.Params() {
 		m.dev.Zero(p.Grad)
 	}
 }

@@ -1,0 +1,263 @@
+package llm
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"athanor/gpu"
+	"athanor/steps/internal/safetensors"
+)
+
+// LoRA says which matrices of a model stay as they are and are trained through an adapter: y = W·x + (α/r)·B·A·x with A
+// [r, I] and B [O, r] (arXiv 2106.09685, section 4.1). All other weights stay as they are too, but for a scalar head.
+type LoRA struct {
+	Rank    int      // r
+	Alpha   float64  // α
+	Targets []string // names of matrices, of [LoRATargets]
+}
+
+// LoRATargets are the matrices of a layer that can have an adapter.
+var LoRATargets = []string{"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+// An adapter is the two narrow matrices beside a weight.
+type adapter struct{ a, b *Param }
+
+// lora is what a model with adapters has beside its weights.
+type lora struct {
+	config LoRA
+	scale  gpu.Tensor // [r, r] (α/r) on the diagonal: a device multiplies by nothing but matrices
+	frozen gpu.Tensor // [1, D] where gradients go that nobody asks for: those of norms
+	params []*Param   // what is trained
+}
+
+// has reports whether a tensor has an adapter.
+func (l LoRA) has(name string) bool {
+	parts := strings.Split(name, ".")
+	return len(parts) > 1 && slices.Contains(l.Targets, parts[len(parts)-2])
+}
+
+// Parameters is how many weights the adapters of a model have.
+func (l LoRA) Parameters(c Config) int64 {
+	n := int64(0)
+	for _, t := range c.tensors() {
+		if l.has(t.name) {
+			n += int64(l.Rank) * int64(t.rows()+t.cols())
+		}
+	}
+	return n
+}
+
+// TrainingMemory is [Config.TrainingMemory] of a model with adapters: gradients and moments are theirs alone.
+func (l LoRA) TrainingMemory(c Config, maxTokens int) int64 {
+	trained := l.Parameters(c)
+	if c.Score {
+		trained += int64(c.HiddenSize)
+	}
+	activations := c.activations(true) + 2*int64(l.Rank)
+	beside := int64(l.Rank*l.Rank + c.HiddenSize)
+	return 4 * (c.Parameters() + beside + 4*trained + activations*int64(maxTokens))
+}
+
+// AddLoRA gives a model adapters: from here on they are its Params, with a scalar head if it has one. A is drawn as
+// PEFT draws it, uniform within ±1/√I, from the seed and the name of its weight; B is 0, so that the model is as it was.
+// It is called before Training and Inference.
+func (m *Model) AddLoRA(l LoRA, seed uint64) error {
+	if m.lora != nil || m.buffers.tokens > 0 {
+		return errors.New("llm: AddLoRA on a model in use")
+	}
+	if l.Rank < 1 || len(l.Targets) == 0 {
+		return fmt.Errorf("llm: adapters of rank %d on %v", l.Rank, l.Targets)
+	}
+	state := &lora{config: l}
+	var err error
+	if state.scale, err = m.alloc(l.Rank, l.Rank); err != nil {
+		return err
+	}
+	if state.frozen, err = m.alloc(1, m.Config.HiddenSize); err != nil {
+		return err
+	}
+	diagonal := make([]float32, l.Rank*l.Rank)
+	for i := range l.Rank {
+		diagonal[i*l.Rank+i] = float32(l.Alpha / float64(l.Rank))
+	}
+	m.dev.Write(state.scale, diagonal)
+	for _, p := range m.params {
+		if p.role == roleScore {
+			state.params = append(state.params, p)
+		}
+		if !l.has(p.Name) {
+			continue
+		}
+		if p.adapter, err = m.newAdapter(p, l.Rank, seed); err != nil {
+			return fmt.Errorf("the adapters of rank %d: %w", l.Rank, err)
+		}
+		state.params = append(state.params, p.adapter.a, p.adapter.b)
+	}
+	m.lora = state
+	return m.dev.Sync()
+}
+
+// Adapted reports whether the model has adapters.
+func (m *Model) Adapted() bool { return m.lora != nil }
+
+// newAdapter allocates and draws the adapter of a weight.
+func (m *Model) newAdapter(w *Param, rank int, seed uint64) (*adapter, error) {
+	base := peftPrefix + strings.TrimSuffix(w.Name, ".weight")
+	out := &adapter{
+		a: &Param{Name: base + ".lora_A.weight", Shape: []int{rank, w.Weight.Cols}, Decay: true, role: roleMatrix},
+		b: &Param{Name: base + ".lora_B.weight", Shape: []int{w.Weight.Rows, rank}, Decay: true, role: roleMatrix},
+	}
+	for _, p := range []*Param{out.a, out.b} {
+		var err error
+		if p.Weight, err = m.alloc(p.Shape[0], p.Shape[1]); err != nil {
+			return nil, err
+		}
+	}
+	random, bound := newRandom("lora "+w.Name, seed), 1/math.Sqrt(float64(w.Weight.Cols))
+	return out, m.write(out.a, func(dst []float32) error {
+		for i := range dst {
+			dst[i] = float32(bound * (2*random.Float64() - 1))
+		}
+		return nil
+	})
+}
+
+// linear sets y = add + x·wᵀ, with what the adapter of w adds.
+func (m *Model) linear(y, x gpu.Tensor, w *Param, add gpu.Tensor) {
+	m.dev.Linear(y, x, w.Weight, add)
+	if w.adapter == nil {
+		return
+	}
+	m.dev.Linear(y, m.narrow(x, w), w.adapter.b.Weight, y)
+}
+
+// narrow is (α/r)·x·Aᵀ [N, r].
+func (m *Model) narrow(x gpu.Tensor, w *Param) gpu.Tensor {
+	t, scaled := m.buffers.narrow.Slice(0, x.Rows), m.buffers.scaled.Slice(0, x.Rows)
+	m.dev.Linear(t, x, w.adapter.a.Weight, gpu.Tensor{})
+	m.dev.Linear(scaled, t, m.lora.scale, gpu.Tensor{})
+	return scaled
+}
+
+// linearBackward sets dx = add + the gradient of linear with respect to x, and adds to the gradients of what is trained.
+func (m *Model) linearBackward(dx, dy, x gpu.Tensor, w *Param, add gpu.Tensor) {
+	if !w.Grad.IsZero() {
+		m.dev.LinearBackwardWeight(w.Grad, dy, x)
+	}
+	m.dev.LinearBackwardInput(dx, dy, w.Weight, add)
+	if w.adapter == nil {
+		return
+	}
+	a, b := w.adapter.a, w.adapter.b
+	m.dev.LinearBackwardWeight(b.Grad, dy, m.narrow(x, w))
+	dScaled, dNarrow := m.buffers.scaled.Slice(0, x.Rows), m.buffers.narrow.Slice(0, x.Rows) // x·Aᵀ is of no use any more
+	m.dev.LinearBackwardInput(dScaled, dy, b.Weight, gpu.Tensor{})
+	m.dev.Linear(dNarrow, dScaled, m.lora.scale, gpu.Tensor{})
+	m.dev.LinearBackwardWeight(a.Grad, dNarrow, x)
+	m.dev.LinearBackwardInput(dx, dNarrow, a.Weight, dx)
+}
+
+// normGrad is where the gradient of a norm goes.
+func (m *Model) normGrad(p *Param) gpu.Tensor {
+	if p.Grad.IsZero() {
+		return m.lora.frozen
+	}
+	return p.Grad
+}
+
+// Merge adds the adapters into their weights, W + (α/r)·B·A, and takes them off: the model is one without, with the same
+// outputs but for rounding.
+func (m *Model) Merge() error {
+	if m.lora == nil {
+		return nil
+	}
+	if err := m.dev.SetPrecision(gpu.Float32); err != nil {
+		return err
+	}
+	for _, p := range m.params {
+		if p.adapter == nil {
+			continue
+		}
+		scaled, err := m.dev.Alloc(gpu.F32, p.Weight.Rows, m.lora.config.Rank)
+		if err != nil {
+			return fmt.Errorf("merging an adapter: %w", err)
+		}
+		m.dev.Linear(scaled, p.adapter.b.Weight, m.lora.scale, gpu.Tensor{})
+		m.dev.LinearBackwardInput(p.Weight, scaled, p.adapter.a.Weight, p.Weight)
+		err = m.dev.Sync()
+		m.dev.Free(scaled)
+		if err != nil {
+			return err
+		}
+		p.adapter = nil
+	}
+	m.lora = nil
+	return nil
+}
+
+// PEFT's names.
+const (
+	peftPrefix      = "base_model.model."
+	peftConfigName  = "adapter_config.json"
+	peftWeightsName = "adapter_model.safetensors"
+)
+
+// peftConfig is adapter_config.json of PEFT.
+type peftConfig struct {
+	Type          string   `json:"peft_type"`
+	Task          string   `json:"task_type"`
+	Base          *string  `json:"base_model_name_or_path"` // whoever loads it says which
+	Rank          int      `json:"r"`
+	Alpha         float64  `json:"lora_alpha"`
+	Dropout       float64  `json:"lora_dropout"`
+	Targets       []string `json:"target_modules"`
+	ModulesToSave []string `json:"modules_to_save"`
+	Bias          string   `json:"bias"`
+	FanInFanOut   bool     `json:"fan_in_fan_out"`
+	InferenceMode bool     `json:"inference_mode"`
+	InitWeights   bool     `json:"init_lora_weights"`
+	RSLoRA        bool     `json:"use_rslora"`
+}
+
+// SaveAdapters writes the adapters as PEFT does, adapter_config.json and adapter_model.safetensors: PeftModel.from_pretrained
+// loads the folder over the model that was trained from. The folder must exist; the files are flushed to the disk.
+func (m *Model) SaveAdapters(dir string) error {
+	if m.lora == nil {
+		return errors.New("llm: SaveAdapters on a model without")
+	}
+	l := m.lora.config
+	config := peftConfig{
+		Type: "LORA", Task: "CAUSAL_LM", Rank: l.Rank, Alpha: l.Alpha, Targets: l.Targets, Bias: "none", InferenceMode: true, InitWeights: true,
+	}
+	if m.Config.Score {
+		config.Task, config.ModulesToSave = "SEQ_CLS", []string{"score"}
+	}
+	if err := writeJSON(filepath.Join(dir, peftConfigName), config); err != nil {
+		return err
+	}
+	var list []safetensors.Tensor
+	for _, p := range m.lora.params {
+		name := p.Name
+		if p.role == roleScore {
+			name = peftPrefix + name
+		}
+		list = append(list, safetensors.Tensor{Name: name, Shape: p.Shape, Read: m.readParam(p)})
+	}
+	if err := safetensors.Write(filepath.Join(dir, peftWeightsName), list); err != nil {
+		return err
+	}
+	if err := m.dev.Sync(); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
