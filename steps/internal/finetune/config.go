@@ -160,9 +160,13 @@ func Estimate(in *steps.EstimateInput, context *int, score bool) (steps.Estimate
 	if c.Score = score; score {
 		c.TieWordEmbeddings = false
 	}
-	micro := max(defaultMicroTokens, c.MaxPositionEmbeddings)
+	longest := c.MaxPositionEmbeddings
 	if context != nil {
-		micro = max(defaultMicroTokens, *context)
+		longest = *context
 	}
-	return steps.Estimate{Parameters: c.Parameters(), Memory: c.TrainingMemory(micro), Facts: up.Facts}, nil
+	micro := max(defaultMicroTokens, longest)
+	return steps.Estimate{
+		Parameters: c.Parameters(), Memory: c.TrainingMemory(micro), Facts: up.Facts,
+		Training: &steps.Training{Context: longest, MicroTokens: micro, Trained: 1},
+	}, nil
 }
