@@ -22,10 +22,17 @@ func (a *app) planCommand() *cobra.Command {
   run        it would run; the reason says why
   deferred   it depends on outputs that do not exist yet: run decides as soon as they do, and finds it cached if its
              inputs come out as they were
-  skipped    its condition (when) is false`,
+  skipped    its condition (when) is false
+
+Times come from what earlier runs of the same step type have measured. For a training of which there is no run yet, about
+a second of the same work is tried on this machine; what that comes to is kept for the next plan.
+
+With a hardware block in the pipeline (engine steps pipeline), the plan says what training would take on those GPUs:
+memory, hours and cost.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path, _ := takePipeline(args, 0)
+			o.Speeds = a.speeds
 			return a.withPlan(path, &f, o, func(p *project, made *plan.Plan) error {
 				return p.printPlan(made, asJSON, detailed)
 			})

@@ -51,7 +51,7 @@ type Step struct {
 
 	Require  hcl.Diagnostics // conditions that do not hold although the step is cached
 	Estimate steps.Estimate
-	Seconds  float64 // expected, from earlier runs of the type; 0 if there were none
+	Seconds  float64 // expected, from earlier runs of the type or a calibration; 0 if there were none
 
 	Equipment *Equipment // of training, if the pipeline names hardware to plan for
 }
@@ -82,6 +82,9 @@ type Options struct {
 	// Offers lists what the machine that will run the steps can do about an attribute that depends on it, the best
 	// first: what "auto" stands for, and what may be written. Nil if no machine is known: "auto" is then left as it is.
 	Offers func(attribute string) ([]string, error)
+	// Speeds measures how many operations per second this machine would do in trainings with these estimates, 0 where it
+	// cannot tell. It is asked only about what earlier runs do not tell. Nil: such steps have no expected time.
+	Speeds func([]steps.Estimate) []float64
 }
 
 // A State is what earlier runs left behind: results, work in flight and history.
@@ -96,7 +99,7 @@ func Make(program *dsl.Program, state State, o Options) (*Plan, hcl.Diagnostics,
 	p := newPlan(program, state, o)
 	diags, err := p.passes([]pass{
 		{"match", p.match}, {"select", p.selectTargets}, {"order", p.order}, {"resolve", p.resolve}, {"narrow", p.narrow},
-		{"estimate", p.estimate}, {"equip", p.equip},
+		{"estimate", p.estimate}, {"equip", p.equip}, {"calibrate", p.calibrate},
 	})
 	if err != nil || diags.HasErrors() {
 		return nil, diags, err
