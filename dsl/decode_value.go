@@ -199,15 +199,22 @@ func (d *decoder) waitFor(v cty.Value, marks cty.ValueMarks, e hcl.Expression) {
 	}
 	found := false
 	for mark := range marks {
-		if w, ok := mark.(waitMark); ok {
-			d.inst.waitsFor(w.addr)
+		switch m := mark.(type) {
+		case waitMark:
+			d.inst.waitsFor(m.addr)
+			found = true
+		case unsetMark:
+			d.inst.needs(m.name)
 			found = true
 		}
 	}
 	if found {
 		return
 	}
-	// Some functions drop the marks; then every step that the expression refers to may be the one.
+	// Some functions drop the marks; then every step and variable that the expression refers to may be the one.
+	for _, name := range d.scope.p.unsetIn(e) {
+		d.inst.needs(name)
+	}
 	for _, addr := range d.scope.stepsIn(e) {
 		if !d.scope.has(addr) {
 			d.inst.waitsFor(addr)

@@ -30,7 +30,7 @@ func (i *Instance) Placed() (cty.Value, error) {
 // The attribute or block at place asks for it. It waits for nothing and has no artifacts until [Instance.Use].
 func (i *Instance) Derive(place string) *Instance {
 	d := *i
-	d.Config, d.Waits, d.place = cty.NilVal, nil, place
+	d.Config, d.Waits, d.Unset, d.place = cty.NilVal, nil, nil, place
 	d.upstream, d.sources = map[string]Artifact{}, map[string]Address{}
 	return &d
 }

@@ -24,11 +24,18 @@ type settings struct {
 	} `json:"retry" hcl:"block"`
 }
 
-// pipelineSettings is the pipeline block.
+// pipelineSettings is the pipeline block. Parse has followed include when it is decoded.
 type pipelineSettings struct {
-	Name        string  `json:"name" hcl:"label" optional:"true"`
-	Description *string `json:"description"`
-	Seed        *uint64 `json:"seed"`
+	Name        string   `json:"name" hcl:"label" optional:"true" doc:"What messages and the history call the pipeline. Left out: the name of its file or folder."`
+	Description *string  `json:"description" doc:"A sentence for people."`
+	Seed        *uint64  `json:"seed" doc:"Seed of every step that has none of its own. Left out: 0."`
+	Include     []string `json:"include" doc:"Files that belong to the pipeline as if they stood in its folder, for what several pipelines have in common. Names are plain strings and start at the folder of this file; paths in the files start at the pipeline's folder, as everywhere."`
+}
+
+// PipelineFields are the fields of the pipeline block, those of an [Options].Pipeline included.
+func PipelineFields(extension any) ([]Field, error) {
+	more, err := Fields(extension)
+	return slices.Concat(pipelineFields, more), err
 }
 
 var (
@@ -79,6 +86,14 @@ func (i *Instance) waitsFor(a Address) {
 	}
 }
 
+// needs notes a variable without a value.
+func (i *Instance) needs(variable string) {
+	if !slices.Contains(i.Unset, variable) {
+		i.Unset = append(i.Unset, variable)
+		slices.Sort(i.Unset)
+	}
+}
+
 // Eval evaluates the step's block with what is known. The Instance is never nil; where there are errors, parts of it
 // are unknown.
 func (st *Step) Eval(known Known) (*Instance, hcl.Diagnostics) {
@@ -106,7 +121,7 @@ func (st *Step) eval(shared *scope) (*Instance, hcl.Diagnostics) {
 	d.inst.Config = d.block(b.syntax, b.typ.fields, "")
 	d.settings(b.syntax)
 	if never {
-		d.inst.Waits = nil
+		d.inst.Waits, d.inst.Unset = nil, nil
 	}
 	slices.SortFunc(d.inst.Waits, compareByText)
 	return d.inst, notOn(d.diags, b.badPlaces())
@@ -168,15 +183,24 @@ func (d *decoder) duration(v cty.Value, path string) time.Duration {
 	return t
 }
 
-// loadPipeline evaluates the pipeline block.
-func (p *Program) loadPipeline(b *hclsyntax.Block) hcl.Diagnostics {
+// loadPipeline evaluates the pipeline block, which holds the fields of extension beside the language's own.
+func (p *Program) loadPipeline(b *hclsyntax.Block, extension any) hcl.Diagnostics {
 	if b == nil {
 		return nil
+	}
+	more, err := Fields(extension)
+	if err != nil {
+		return hcl.Diagnostics{mistake(err)}
 	}
 	refs, diags := p.resolveBody(b.Body, allowed{where: "The pipeline block"})
 	s := p.scope(nil, nil)
 	d := &decoder{scope: s, ctx: s.context(refs), inst: newInstance(nil)}
-	v := d.block(b, pipelineFields, "pipeline.")
+	v := d.block(b, slices.Concat(pipelineFields, more), "pipeline.")
+	p.pipelineRanges, p.pipelineHeader = d.inst.ranges, b.DefRange()
+	more = slices.DeleteFunc(slices.Clone(more), func(f Field) bool { return !v.GetAttr(f.Name).IsWhollyKnown() })
+	if p.Pipeline, err = MarshalConfig(v, more, MarshalOptions{}); err != nil {
+		return append(diags, mistake(err))
+	}
 	if name := v.GetAttr("name"); !name.IsNull() {
 		p.Name = name.AsString()
 	}
@@ -187,6 +211,16 @@ func (p *Program) loadPipeline(b *hclsyntax.Block) hcl.Diagnostics {
 		p.Seed = *asSeed(seed)
 	}
 	return append(diags, notOn(d.diags, places(diags))...)
+}
+
+// PipelineRange is where an attribute or block of the pipeline block stands, or what is around it.
+func (p *Program) PipelineRange(path string) hcl.Range {
+	for path = "pipeline." + path; path != ""; path = around(path) {
+		if r, ok := p.pipelineRanges[path]; ok {
+			return r
+		}
+	}
+	return p.pipelineHeader
 }
 
 // Range is where an attribute or block stands: "optimizer.lr", "files[0].include", "part[1].weight". For a path that

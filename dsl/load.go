@@ -40,11 +40,7 @@ func (p *Program) load(o Options) hcl.Diagnostics {
 	for i := range o.Types {
 		t, err := newStepType(&o.Types[i])
 		if err != nil {
-			return hcl.Diagnostics{{
-				Severity: hcl.DiagError,
-				Summary:  "Mistake in a step type",
-				Detail:   fmt.Sprintf("%s: %v. This is a mistake in the program, not in the pipeline.", o.Types[i].Name, err),
-			}}
+			return hcl.Diagnostics{mistake(fmt.Errorf("step type %s: %w", o.Types[i].Name, err))}
 		}
 		p.types[t.Name] = t
 	}
@@ -55,11 +51,20 @@ func (p *Program) load(o Options) hcl.Diagnostics {
 	diags = append(diags, p.expand()...)
 	diags = append(diags, p.resolveLocals()...)
 	p.fixLocals()
-	diags = append(diags, p.loadPipeline(all.pipeline)...)
+	diags = append(diags, p.loadPipeline(all.pipeline, o.Pipeline)...)
 	diags = append(diags, p.resolveSteps()...)
 	diags = append(diags, p.cycles()...)
 	diags = append(diags, p.loadOutputs(all.outputs)...)
 	return append(diags, p.check(diags)...)
+}
+
+// mistake is an error in what the program itself gives to the language.
+func mistake(err error) *hcl.Diagnostic {
+	return &hcl.Diagnostic{
+		Severity: hcl.DiagError,
+		Summary:  "Mistake in the program",
+		Detail:   fmt.Sprintf("%v. This is a mistake in the program, not in the pipeline.", err),
+	}
 }
 
 // fixLocals evaluates the local values that depend on no step, once for all.

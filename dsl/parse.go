@@ -46,12 +46,19 @@ func (s *Source) read() hcl.Diagnostics {
 	if err != nil {
 		return hcl.Diagnostics{unreadable(s.path, err)}
 	}
-	if !info.IsDir() {
+	var diags hcl.Diagnostics
+	if info.IsDir() {
+		s.dir, s.name = absolute, filepath.Base(absolute)
+		diags = s.parseFolder()
+	} else {
 		s.dir = filepath.Dir(absolute)
 		s.name = strings.TrimSuffix(filepath.Base(absolute), ".hcl")
-		return s.parseFile(s.path)
+		diags = s.parseFile(s.path)
 	}
-	s.dir, s.name = absolute, filepath.Base(absolute)
+	return append(diags, s.include()...)
+}
+
+func (s *Source) parseFolder() hcl.Diagnostics {
 	entries, err := os.ReadDir(s.path)
 	if err != nil {
 		return hcl.Diagnostics{unreadable(s.path, err)}

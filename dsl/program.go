@@ -1,6 +1,7 @@
 package dsl
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -33,6 +34,13 @@ type Options struct {
 	WorkDir   string            // for abspath(); the pipeline's folder if empty
 	GoRoot    string            // for goroot(); found by running `go env GOROOT` when first needed if empty
 	NoExpense bool              // leave out checks that read the disk (editors)
+
+	// Partial makes variables without a value unknown instead of an error, to look at a pipeline whose inputs are still
+	// to come.
+	Partial bool
+	// Pipeline is the zero value of a struct, in the words of [Fields], whose fields the pipeline block may hold besides
+	// those of the language; nil: none.
+	Pipeline any
 }
 
 // A Program is a pipeline that has passed every check that can be made before a run.
@@ -44,6 +52,13 @@ type Program struct {
 	Files       []string // the .hcl files read
 	Steps       []*Step  // in order of declaration, for_each expanded
 	Outputs     []*OutputBlock
+	Unset       []string // variables without a value, sorted; only with [Options].Partial
+	// Pipeline is what the pipeline block holds of [Options].Pipeline, as [MarshalConfig] writes it. A field that waits
+	// for a variable is left out.
+	Pipeline json.RawMessage
+
+	pipelineRanges map[string]hcl.Range // of what stands in the pipeline block
+	pipelineHeader hcl.Range
 
 	source         *Source
 	types          map[string]*stepType
@@ -95,6 +110,8 @@ type Instance struct {
 
 	// Waits lists the steps whose outputs the configuration or the condition still waits for, sorted.
 	Waits []Address
+	// Unset lists the variables without a value that the configuration or the condition needs, sorted.
+	Unset []string
 
 	Seed    *uint64 // nil unless the block sets one
 	Timeout time.Duration

@@ -15,6 +15,8 @@ type (
 	fromMark struct{ addr Address } // on artifacts
 	waitMark struct{ addr Address } // on outputs that are not known yet
 	skipMark struct{ addr Address } // on the null of a step that was skipped
+
+	unsetMark struct{ name string } // on variables without a value
 )
 
 // A scope evaluates expressions for one step, or one output, with what is known.

@@ -58,6 +58,10 @@ func (p *Program) loadVariables(blocks []*hclsyntax.Block, o Options) hcl.Diagno
 	}
 	values := map[string]cty.Value{}
 	for name, v := range p.variables {
+		if v.value == cty.NilVal && o.Partial {
+			p.Unset = append(p.Unset, name)
+			v.value = cty.UnknownVal(v.typ).Mark(unsetMark{name})
+		}
 		if v.value == cty.NilVal {
 			diags = append(diags, Error(v.syntax.DefRange(), "A variable has no value", fmt.Sprintf(
 				"%s has no default. Give it a value with --var %s=…, a --var-file, or the environment variable %s%s.",
@@ -66,6 +70,7 @@ func (p *Program) loadVariables(blocks []*hclsyntax.Block, o Options) hcl.Diagno
 		}
 		values[name] = v.value
 	}
+	slices.Sort(p.Unset)
 	p.variableObject = cty.ObjectVal(values)
 	for _, name := range variableNames(p.variables) {
 		diags = append(diags, p.validate(p.variables[name])...)
@@ -227,6 +232,39 @@ func (p *Program) setText(v *variable, content, origin string) hcl.Diagnostics {
 		detail = fmt.Sprintf("%q is not an HCL value. A string needs quotes here: '\"%s\"'; or declare type = string.", content, content)
 	}
 	return hcl.Diagnostics{relate(Error(where, "Not a value", detail), v.syntax.DefRange(), "the variable is declared here")}
+}
+
+// unsetIn lists the variables without a value that an expression refers to, itself or through local values.
+func (p *Program) unsetIn(e hcl.Expression) []string {
+	syntax, ok := e.(hclsyntax.Expression)
+	if !ok || len(p.Unset) == 0 {
+		return nil
+	}
+	var names []string
+	seen := map[*localValue]bool{}
+	var visit func(e hclsyntax.Expression)
+	visit = func(e hclsyntax.Expression) {
+		for _, f := range collect(e) {
+			if l := p.localOf(f.traversal[:min(2, len(f.traversal))]); l != nil && !seen[l] {
+				seen[l] = true
+				visit(l.expr)
+			}
+			if name, ok := secondName(f.traversal); ok && f.traversal.RootName() == "var" && slices.Contains(p.Unset, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	visit(syntax)
+	return names
+}
+
+// secondName is the NAME of var.NAME.
+func secondName(t hcl.Traversal) (string, bool) {
+	if len(t) < 2 {
+		return "", false
+	}
+	attr, ok := t[1].(hcl.TraverseAttr)
+	return attr.Name, ok
 }
 
 // validate checks the validation blocks of a variable.

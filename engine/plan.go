@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"athanor/engine/internal/hardware"
 	"athanor/engine/internal/plan"
 	"athanor/engine/internal/ui"
 	"athanor/steps"
@@ -21,10 +22,17 @@ func (a *app) planCommand() *cobra.Command {
   run        it would run; the reason says why
   deferred   it depends on outputs that do not exist yet: run decides as soon as they do, and finds it cached if its
              inputs come out as they were
-  skipped    its condition (when) is false`,
+  skipped    its condition (when) is false
+
+Times come from what earlier runs of the same step type have measured. For a training of which there is no run yet, about
+a second of the same work is tried on this machine; what that comes to is kept for the next plan.
+
+With a hardware block in the pipeline (engine steps pipeline), the plan says what training would take on those GPUs:
+memory, hours and cost.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path, _ := takePipeline(args, 0)
+			o.Speeds = a.speeds
 			return a.withPlan(path, &f, o, func(p *project, made *plan.Plan) error {
 				return p.printPlan(made, asJSON, detailed)
 			})
@@ -51,23 +59,20 @@ type plannedStep struct {
 	Machine  map[string]string `json:"machine,omitempty"` // what the machine decides: precision
 	Key      string            `json:"key,omitempty"`
 	Parent   string            `json:"parent,omitempty"` // of a part of a composite step
+
+	Hardware *plan.Equipment `json:"hardware,omitempty"`
+}
+
+// plannedAll is what plan --json prints.
+type plannedAll struct {
+	Steps    []plannedStep  `json:"steps"`
+	Unset    []string       `json:"unset,omitempty"`    // variables that engine run needs a value of
+	Hardware *hardware.Need `json:"hardware,omitempty"` // of all steps that train, if the pipeline names hardware
 }
 
 func (p *project) printPlan(made *plan.Plan, asJSON, detailed bool) error {
 	if asJSON {
-		list := make([]plannedStep, 0, len(made.Steps))
-		for _, s := range made.Steps {
-			after := make([]string, 0, len(s.After))
-			for _, address := range s.After {
-				after = append(after, address.String())
-			}
-			parent := ""
-			if s.Parent != nil {
-				parent = s.Parent.Name()
-			}
-			list = append(list, plannedStep{s.Name(), s.Action, s.Reason, after, s.Estimate, s.Seconds, s.Resumes, s.Machine, s.Key, parent})
-		}
-		if err := p.app.printJSON(map[string]any{"steps": list}); err != nil {
+		if err := p.app.printJSON(planned(made)); err != nil {
 			return err
 		}
 	} else if err := ui.Plan(p.app.out, made); err != nil {
@@ -83,4 +88,26 @@ func (p *project) printPlan(made *plan.Plan, asJSON, detailed bool) error {
 		return &exitError{code: exitBusy}
 	}
 	return nil
+}
+
+// planned is the plan for programs to read.
+func planned(made *plan.Plan) plannedAll {
+	all := plannedAll{Steps: make([]plannedStep, 0, len(made.Steps)), Unset: made.Program.Unset}
+	for _, s := range made.Steps {
+		after := make([]string, 0, len(s.After))
+		for _, address := range s.After {
+			after = append(after, address.String())
+		}
+		parent := ""
+		if s.Parent != nil {
+			parent = s.Parent.Name()
+		}
+		all.Steps = append(all.Steps, plannedStep{
+			s.Name(), s.Action, s.Reason, after, s.Estimate, s.Seconds, s.Resumes, s.Machine, s.Key, parent, s.Equipment,
+		})
+	}
+	if made.Hardware != nil {
+		all.Hardware = &made.Need
+	}
+	return all
 }

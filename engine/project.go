@@ -26,6 +26,7 @@ type projectFlags struct {
 	varFiles []string
 	state    string
 	device   string
+	complete bool // every variable needs a value: to run, not to look
 }
 
 func (f *projectFlags) bind(cmd *cobra.Command) {
@@ -87,7 +88,9 @@ func (a *app) read(path string, f *projectFlags) (*project, hcl.Diagnostics, err
 	if diags.HasErrors() {
 		return p, diags, nil
 	}
-	program, more := p.source.Load(dsl.Options{Types: types, Vars: vars, VarFiles: f.varFiles, Env: os.Environ()})
+	program, more := p.source.Load(dsl.Options{
+		Types: types, Vars: vars, VarFiles: f.varFiles, Env: os.Environ(), Partial: !f.complete, Pipeline: plan.Settings{},
+	})
 	diags = append(diags, more...)
 	if diags.HasErrors() {
 		return p, diags, nil

@@ -78,6 +78,7 @@ func (a *app) runPipeline(ctx context.Context, path string, f *runFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	f.complete = true
 	return a.withPlan(path, &f.projectFlags, plan.Options{Targets: f.targets, Force: f.force}, func(p *project, made *plan.Plan) error {
 		return p.run(ctx, made, f)
 	})

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"athanor/dsl"
+	"athanor/engine/internal/plan"
 	"athanor/engine/internal/ui"
 	"athanor/steps"
 )
@@ -22,11 +23,15 @@ func (a *app) stepsCommand() *cobra.Command {
 			for _, t := range a.types {
 				names = append(names, t.Name)
 			}
+			names = append(names, pipelineBlock)
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			types := a.types
-			if len(args) == 1 {
+			switch {
+			case len(args) == 1 && args[0] == pipelineBlock:
+				return a.documentPipeline(asJSON, markdown)
+			case len(args) == 1:
 				t := a.stepType(args[0])
 				if t == nil {
 					return invalid("there is no step type %q: engine steps lists them", args[0])
@@ -57,6 +62,24 @@ func (a *app) stepsCommand() *cobra.Command {
 	return cmd
 }
 
+// pipelineBlock is no step type, and is documented as one.
+const pipelineBlock = "pipeline"
+
+func (a *app) documentPipeline(asJSON, markdown bool) error {
+	fields, err := dsl.PipelineFields(plan.Settings{})
+	if err != nil {
+		return err
+	}
+	d := stepDoc{Name: pipelineBlock, Doc: "Says what the pipeline is called and what holds for all of it.", Fields: documentFields(fields), Outputs: []outputDoc{}}
+	switch {
+	case asJSON:
+		return a.printJSON(map[string]any{"steps": []stepDoc{d}})
+	case markdown:
+		return a.printf("%s", markdownOf([]stepDoc{d}))
+	}
+	return a.printf("%s", d.text(ui.StyleOf(a.out).Width))
+}
+
 func (a *app) stepType(name string) *steps.Type {
 	for i := range a.types {
 		if a.types[i].Name == name {
@@ -71,7 +94,7 @@ func (a *app) listTypes(docs []stepDoc) error {
 	for _, d := range docs {
 		rows = append(rows, []string{d.Name, d.Doc})
 	}
-	return a.printf("%s\nengine steps TYPE documents one of them.\n", ui.Columns(rows))
+	return a.printf("%s\nengine steps TYPE documents one of them, engine steps pipeline the pipeline block.\n", ui.Columns(rows))
 }
 
 // stepDoc is the reference of a step type. It derives from the type's configuration struct and is written nowhere else.

@@ -133,6 +133,7 @@ the store.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path, _ := takePipeline(args, 0)
+			f.complete = true // what is not known could not be kept
 			return a.withPlan(path, &f, plan.Options{}, func(p *project, made *plan.Plan) error {
 				keep, err := p.keep(made, keepRuns)
 				if err != nil {

@@ -3,6 +3,7 @@ package steps
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"athanor/gpu"
 	"athanor/gpu/cpu"
@@ -35,4 +36,26 @@ func OpenDevice(name string, threads int) (gpu.Device, error) {
 		return nil, fmt.Errorf("this build has no CUDA backend: use --device cpu")
 	}
 	return nil, fmt.Errorf("no device is called %q: use auto, cpu or cuda", name)
+}
+
+// Peak is how many floating-point operations per second the device can do at this moment, measured in some 10 ms of
+// arithmetic on registers alone; 0 if the device has no such measure.
+func Peak(dev gpu.Device) float64 {
+	if dev.Info().Kind != "cpu" {
+		return 0
+	}
+	const trials, least = 5, time.Millisecond
+	best := 0.0
+	for rounds, n := 1000, 0; n < trials; {
+		began := time.Now()
+		operations := cpu.Probe(dev, rounds)
+		took := time.Since(began)
+		if took < least {
+			rounds *= 2
+			continue
+		}
+		best = max(best, operations/took.Seconds())
+		n++
+	}
+	return best
 }

@@ -115,6 +115,17 @@ type Estimate struct {
 	Memory     int64              `json:"memory,omitempty"` // bytes at the peak, on the device
 	Bytes      int64              `json:"bytes,omitempty"`  // of input data
 	Facts      map[string]float64 `json:"facts,omitempty"`  // what steps below may use in their own estimates: "vocab_size"
+	Training   *Training          `json:"training,omitempty"`
+}
+
+// A Training says how a step trains models of the shape that the facts of its estimate tell, so that the engine can say
+// what that would need on other machines, and how long it takes on this one.
+type Training struct {
+	Context     int   `json:"context"`                // most tokens of a segment
+	BatchTokens int64 `json:"batch_tokens,omitempty"` // of an optimizer step, in the mean over the run; 0: not known
+	MicroTokens int   `json:"micro_tokens"`           // most tokens that go through the model at once
+	Trained     int   `json:"trained"`                // models that are trained at once
+	Frozen      int   `json:"frozen,omitempty"`       // models that are only read meanwhile
 }
 
 // EstimateInput is what the planner knows. The configuration may have holes: attributes that depend on steps which have

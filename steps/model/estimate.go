@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"athanor/steps"
+	"athanor/steps/internal/train"
 )
 
 // estimate says how large the model will be. Its facts are for the steps that train it. The step itself needs no memory
@@ -32,17 +33,5 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 	if a.VocabSize == 0 {
 		return steps.Estimate{}, errors.New("the size of the tokenizer is not known yet")
 	}
-	tied := 0.0
-	if a.TieWordEmbeddings {
-		tied = 1
-	}
-	return steps.Estimate{
-		Parameters: a.Parameters(),
-		Facts: map[string]float64{
-			"n_layer": float64(a.NumHiddenLayers), "dim": float64(a.HiddenSize), "ffn": float64(a.IntermediateSize),
-			"n_head": float64(a.NumAttentionHeads), "n_kv_head": float64(a.NumKeyValueHeads),
-			"head_dim": float64(a.HeadDim), "vocab_size": float64(a.VocabSize),
-			"max_context": float64(a.MaxPositionEmbeddings), "tied": tied,
-		},
-	}, nil
+	return steps.Estimate{Parameters: a.Parameters(), Facts: train.Facts(a)}, nil
 }

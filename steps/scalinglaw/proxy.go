@@ -7,6 +7,7 @@ import (
 	"athanor/steps"
 	"athanor/steps/internal/llm"
 	"athanor/steps/internal/tokens"
+	"athanor/steps/internal/train"
 )
 
 // proxyType is the type of the children: one small model, trained at one budget.
@@ -61,7 +62,8 @@ func estimateProxy(in *steps.EstimateInput) (steps.Estimate, error) {
 		return e, err
 	}
 	e.Tokens, e.Parameters = tokensOf(c.Budget, s.llm, c.Context), s.llm.Parameters()
-	e.Memory, err = c.run(e.Tokens).Memory(s.llm)
+	e.Training, e.Memory, err = c.run(e.Tokens).Needs(s.llm)
+	e.Facts = train.Facts(s.llm)
 	return e, err
 }
 

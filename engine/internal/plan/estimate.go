@@ -43,6 +43,30 @@ func (p *Plan) estimate() (hcl.Diagnostics, error) {
 	return nil, nil
 }
 
+// calibrate expects a time of the trainings that no earlier run tells anything about. Trainings that are planned for other
+// hardware have none on this machine.
+func (p *Plan) calibrate() (hcl.Diagnostics, error) {
+	if p.options.Speeds == nil || p.Hardware != nil {
+		return nil, nil
+	}
+	var ask []*Step
+	var estimates []steps.Estimate
+	for _, s := range p.Steps {
+		if (s.Action == Run || s.Action == Deferred) && s.Seconds == 0 && s.Estimate.FLOPs > 0 && s.Estimate.Training != nil {
+			ask, estimates = append(ask, s), append(estimates, s.Estimate)
+		}
+	}
+	if len(ask) == 0 {
+		return nil, nil
+	}
+	for i, speed := range p.options.Speeds(estimates) {
+		if speed > 0 {
+			ask[i].Seconds = ask[i].Estimate.FLOPs / speed
+		}
+	}
+	return nil, nil
+}
+
 // estimate asks a step type what its step will need, given the estimates of the steps above it. It reports false if the
 // type cannot tell yet: an estimate is a help and not a check.
 func (p *Predictor) estimate(s *Step, above func(*Step) (steps.Estimate, error)) (steps.Estimate, bool, error) {

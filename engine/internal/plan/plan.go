@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"athanor/dsl"
+	"athanor/engine/internal/hardware"
 	"athanor/engine/internal/journal"
 	"athanor/engine/internal/store"
 	"athanor/steps"
@@ -50,7 +51,9 @@ type Step struct {
 
 	Require  hcl.Diagnostics // conditions that do not hold although the step is cached
 	Estimate steps.Estimate
-	Seconds  float64 // expected, from earlier runs of the type; 0 if there were none
+	Seconds  float64 // expected, from earlier runs of the type or a calibration; 0 if there were none
+
+	Equipment *Equipment // of training, if the pipeline names hardware to plan for
 }
 
 // Name is the step's address as it is written.
@@ -61,6 +64,9 @@ type Plan struct {
 	Program   *dsl.Program
 	Steps     []*Step // every step after all that it depends on, else in order of declaration
 	Predictor *Predictor
+
+	Hardware *hardware.Config // that the pipeline names; nil: none
+	Need     hardware.Need    // of all steps that will run and train, on that hardware
 
 	options Options
 	byName  map[string]*Step
@@ -76,6 +82,9 @@ type Options struct {
 	// Offers lists what the machine that will run the steps can do about an attribute that depends on it, the best
 	// first: what "auto" stands for, and what may be written. Nil if no machine is known: "auto" is then left as it is.
 	Offers func(attribute string) ([]string, error)
+	// Speeds measures how many operations per second this machine would do in trainings with these estimates, 0 where it
+	// cannot tell. It is asked only about what earlier runs do not tell. Nil: such steps have no expected time.
+	Speeds func([]steps.Estimate) []float64
 }
 
 // A State is what earlier runs left behind: results, work in flight and history.
@@ -90,7 +99,7 @@ func Make(program *dsl.Program, state State, o Options) (*Plan, hcl.Diagnostics,
 	p := newPlan(program, state, o)
 	diags, err := p.passes([]pass{
 		{"match", p.match}, {"select", p.selectTargets}, {"order", p.order}, {"resolve", p.resolve}, {"narrow", p.narrow},
-		{"estimate", p.estimate},
+		{"estimate", p.estimate}, {"equip", p.equip}, {"calibrate", p.calibrate},
 	})
 	if err != nil || diags.HasErrors() {
 		return nil, diags, err

@@ -89,7 +89,7 @@ func (p *Predictor) conclude(s *Step) (hcl.Diagnostics, error) {
 	}
 	if len(instance.Waits) > 0 || !instance.When.IsKnown() || !instance.Config.IsWhollyKnown() {
 		s.Action, s.After = Deferred, instance.Waits
-		s.Reason = "depends on " + s.waits()
+		s.Reason = s.waits()
 		diags, err := p.checkEarly(s)
 		return append(diags, supported...), err
 	}
@@ -371,8 +371,24 @@ func Sentence(text string) string {
 	return text + "."
 }
 
-// waits names the steps that a deferred one waits for, its own children by their number if they are many.
+// waits says what a deferred step waits for: values of variables, and steps, its own children by their number if they
+// are many.
 func (s *Step) waits() string {
+	var reasons []string
+	if len(s.Instance.Unset) > 0 {
+		names := make([]string, len(s.Instance.Unset))
+		for i, name := range s.Instance.Unset {
+			names[i] = "var." + name
+		}
+		reasons = append(reasons, "needs a value of "+few(names))
+	}
+	if len(s.Instance.Waits) > 0 {
+		reasons = append(reasons, "depends on "+s.waitsFor())
+	}
+	return strings.Join(reasons, "; ")
+}
+
+func (s *Step) waitsFor() string {
 	var others, children []string
 	for _, a := range s.Instance.Waits {
 		if a.Child != "" && s.Parent == nil {

@@ -17,6 +17,8 @@ func Validate(program *dsl.Program, types []steps.Type) (hcl.Diagnostics, error)
 	if err != nil {
 		return diags, err
 	}
+	_, more := settings(program)
+	diags = append(diags, more...)
 	for _, s := range p.Steps {
 		instance, more := s.Program.Eval(dsl.Known{})
 		diags = append(diags, more...)
@@ -33,7 +35,7 @@ func Validate(program *dsl.Program, types []steps.Type) (hcl.Diagnostics, error)
 		}
 		diags = append(diags, more...)
 	}
-	more, err := p.validateChildren()
+	more, err = p.validateChildren()
 	return append(diags, more...), err
 }
 

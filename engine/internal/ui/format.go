@@ -28,6 +28,23 @@ func Count(v float64) string {
 	return fmt.Sprint(v)
 }
 
+// FLOPs writes a number of floating-point operations; from 10^18 on as papers do, 3.80e25 FLOP.
+func FLOPs(v float64) string {
+	if v < 1e18 {
+		return Count(v) + "FLOP"
+	}
+	return strings.Replace(strconv.FormatFloat(v, 'e', 2, 64), "e+", "e", 1) + " FLOP"
+}
+
+// Thousands writes a whole number with a comma after every third digit from the right.
+func Thousands(v float64) string {
+	text := strconv.FormatFloat(math.Round(v), 'f', 0, 64)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
 func digits(v float64) string {
 	switch a := math.Abs(v); {
 	case a < 9.995:

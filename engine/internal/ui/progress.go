@@ -220,7 +220,8 @@ func (p *Progress) draw() {
 	_, _ = io.WriteString(p.w, b.String())
 }
 
-// line tells how far a step is: "pretrain.base: 38%, step 120, 1.20M of 3.15M tokens, loss 3.41, 5.2k tokens/s, 6m left".
+// line tells how far a step is: "pretrain.base: 38%, step 120, 1.20M of 3.15M tokens, loss 3.41,
+// 5.2k tokens/s (45% of peak), 6m left".
 func (r *row) line() string {
 	var parts []string
 	e := r.progress
@@ -242,7 +243,11 @@ func (r *row) line() string {
 		parts, shown = append(parts, shown[0]), shown[1:]
 	}
 	if e.Rate > 0 {
-		parts = append(parts, strings.TrimSpace(Count(e.Rate)+" "+e.Unit+"/s"))
+		rate := strings.TrimSpace(Count(e.Rate) + " " + e.Unit + "/s")
+		if e.OfPeak > 0 {
+			rate += fmt.Sprintf(" (%.0f%% of peak)", 100*e.OfPeak)
+		}
+		parts = append(parts, rate)
 	}
 	switch {
 	case e.Rate > 0 && e.Total > e.Done:

@@ -20,7 +20,10 @@ func Plan(w io.Writer, p *plan.Plan) error {
 		rows = append(rows, []string{"  " + s.Name(), style.action(s.Action), need(s), reason(s)})
 	}
 	b.WriteString(Columns(rows))
-	b.WriteString("\n" + summary(p) + "\n")
+	b.WriteString("\n" + summary(p) + "\n" + equipment(p, style))
+	if unset := p.Program.Unset; len(unset) > 0 {
+		b.WriteString("\nengine run needs a value of " + strings.Join(unset, ", ") + ": --var " + unset[0] + "=…, or --var-file.\n")
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -51,12 +54,15 @@ func need(s *plan.Step) string {
 	for _, p := range []struct {
 		v    float64
 		unit string
-	}{{float64(e.Parameters), " parameters"}, {float64(e.Tokens), " tokens"}, {e.FLOPs, "FLOP"}} {
+	}{{float64(e.Parameters), " parameters"}, {float64(e.Tokens), " tokens"}} {
 		if p.v > 0 {
 			parts = append(parts, Count(p.v)+p.unit)
 		}
 	}
-	if e.Memory > 0 {
+	if e.FLOPs > 0 {
+		parts = append(parts, FLOPs(e.FLOPs))
+	}
+	if e.Memory > 0 && s.Equipment == nil { // of this machine
 		parts = append(parts, Bytes(e.Memory))
 	}
 	if len(s.Children) == 0 { // else its children say it
@@ -77,7 +83,7 @@ func summary(p *plan.Plan) string {
 	text := fmt.Sprintf("Plan: %s.", counts(p))
 	flops, seconds, complete := p.Total()
 	if flops > 0 {
-		text += " " + Count(flops) + "FLOP"
+		text += " " + FLOPs(flops)
 		switch {
 		case seconds > 0 && complete:
 			text += ", about " + Duration(seconds)

@@ -20,6 +20,8 @@ func TestNumbers(t *testing.T) {
 		{Bytes(0), "0 B"}, {Bytes(1023), "1023 B"}, {Bytes(1536), "1.5 KiB"}, {Bytes(5 << 40), "5.0 TiB"}, {Bytes(5 << 52), "20480.0 TiB"},
 		{Duration(0), "0.0s"}, {Duration(9.94), "9.9s"}, {Duration(9.96), "10s"}, {Duration(59.6), "1m00s"}, {Duration(200), "3m20s"},
 		{Duration(3600), "1h00m"}, {Duration(7500), "2h05m"}, {Duration(3*86400 + 4*3600), "3d4h"},
+		{FLOPs(12.5e12), "12.5TFLOP"}, {FLOPs(3.7991e25), "3.80e25 FLOP"}, {Thousands(8030261248), "8,030,261,248"}, {Thousands(-1234), "-1,234"},
+		{Thousands(999), "999"}, {Thousands(-999), "-999"},
 		{Figure(3), "3"}, {Figure(3.14159), "3.142"}, {Figure(0.00012345), "0.0001234"}, {Figure(-1e20), "-1e+20"},
 	} {
 		if c.got != c.want {
@@ -59,8 +61,8 @@ func TestLine(t *testing.T) {
 		row  row
 		want string
 	}{
-		{row{progress: steps.Event{Kind: steps.EventProgress, Done: 3e5, Total: 1.5e6, Unit: "tokens", Rate: 4000}, metrics: map[string]float64{"lr": 0.001, "loss": 3.5}, at: 12},
-			"pretrain.a: 20%, step 12, 300k of 1.50M tokens, loss 3.5, 4.00k tokens/s, 5m00s left, lr 0.001"},
+		{row{progress: steps.Event{Kind: steps.EventProgress, Done: 3e5, Total: 1.5e6, Unit: "tokens", Rate: 4000, OfPeak: 0.4567}, metrics: map[string]float64{"lr": 0.001, "loss": 3.5}, at: 12},
+			"pretrain.a: 20%, step 12, 300k of 1.50M tokens, loss 3.5, 4.00k tokens/s (46% of peak), 5m00s left, lr 0.001"},
 		{row{progress: steps.Event{Kind: steps.EventProgress, Done: 20, Unit: "documents"}}, "pretrain.a: 20 documents"},
 		{row{progress: steps.Event{Kind: steps.EventProgress, Done: 11, Total: 10}}, "pretrain.a: 100%, 11 of 10"},
 		{row{started: time.Now()}, "pretrain.a: running for 0.0s"},

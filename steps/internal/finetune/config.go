@@ -219,13 +219,17 @@ func Estimate(in *steps.EstimateInput, score bool) (steps.Estimate, error) {
 	if c.Score = score; score {
 		c.TieWordEmbeddings = false
 	}
-	micro := max(defaultMicroTokens, c.MaxPositionEmbeddings)
+	longest := c.MaxPositionEmbeddings
 	if known.Context != nil {
-		micro = max(defaultMicroTokens, *known.Context)
+		longest = *known.Context
 	}
+	micro := max(defaultMicroTokens, longest)
 	memory := c.TrainingMemory(micro)
 	if known.LoRA != nil {
 		memory = known.LoRA.config().TrainingMemory(c, micro)
 	}
-	return steps.Estimate{Parameters: c.Parameters(), Memory: memory, Facts: up.Facts}, nil
+	return steps.Estimate{
+		Parameters: c.Parameters(), Memory: memory, Facts: up.Facts,
+		Training: &steps.Training{Context: longest, MicroTokens: micro, Trained: 1},
+	}, nil
 }

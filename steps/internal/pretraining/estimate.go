@@ -23,10 +23,15 @@ func Known(s *steps.Spec, names ...string) error {
 	return nil
 }
 
-// Memory is the most bytes of device memory that training a model takes.
-func (r *Run) Memory(m llm.Config) (int64, error) {
+// Needs says how the run trains a model, and the most bytes of device memory that takes.
+func (r *Run) Needs(m llm.Config) (*steps.Training, int64, error) {
 	batches, _, err := r.plan()
-	return m.TrainingMemory(r.micro(batches)), err
+	return r.training(batches), m.TrainingMemory(r.micro(batches)), err
+}
+
+// training says how the run trains.
+func (r *Run) training(b train.Batches) *steps.Training {
+	return &steps.Training{Context: r.Context, BatchTokens: b.Mean(), MicroTokens: r.micro(b), Trained: 1}
 }
 
 // Estimate says what training will cost, given the model's estimate. A context of 0 stands for the model's own.
@@ -44,6 +49,6 @@ func (r *Run) Estimate(model steps.Estimate) (steps.Estimate, error) {
 	}
 	return steps.Estimate{
 		Parameters: m.Parameters(), Tokens: r.Tokens, FLOPs: m.FLOPsPerToken(r.Context) * float64(r.Tokens),
-		Memory: m.TrainingMemory(r.micro(batches)), Facts: model.Facts,
+		Memory: m.TrainingMemory(r.micro(batches)), Facts: model.Facts, Training: r.training(batches),
 	}, nil
 }

@@ -131,13 +131,24 @@ func Estimate(in *steps.EstimateInput, critic bool) (steps.Estimate, error) {
 	if !ok {
 		return steps.Estimate{}, errors.New("the shape of the policy is not known yet")
 	}
-	micro := max(defaultMicroTokens, c.MaxPositionEmbeddings)
-	memory := c.TrainingMemory(micro) + c.InferenceMemory(micro)
+	var known struct {
+		Context *int `json:"context"`
+	}
+	if err := in.Spec.Decode(&known); err != nil {
+		return steps.Estimate{}, err
+	}
+	longest := c.MaxPositionEmbeddings
+	if known.Context != nil {
+		longest = *known.Context
+	}
+	micro := max(defaultMicroTokens, longest)
+	t := &steps.Training{Context: longest, MicroTokens: micro, Trained: 1, Frozen: 1}
 	if critic {
-		memory += c.TrainingMemory(micro)
+		t.Trained++
 	}
 	if _, ok := in.Upstream["reward"]; ok {
-		memory += c.InferenceMemory(micro)
+		t.Frozen++
 	}
-	return steps.Estimate{Parameters: c.Parameters(), Memory: memory, Facts: up.Facts}, nil
+	memory := int64(t.Trained)*c.TrainingMemory(micro) + int64(t.Frozen)*c.InferenceMemory(micro)
+	return steps.Estimate{Parameters: c.Parameters(), Memory: memory, Facts: up.Facts, Training: t}, nil
 }

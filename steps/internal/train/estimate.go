@@ -2,6 +2,20 @@ package train
 
 import "athanor/steps/internal/llm"
 
+// Facts are the facts of an estimate that tell the shape of a model.
+func Facts(c llm.Config) map[string]float64 {
+	tied := 0.0
+	if c.TieWordEmbeddings {
+		tied = 1
+	}
+	return map[string]float64{
+		"n_layer": float64(c.NumHiddenLayers), "dim": float64(c.HiddenSize), "ffn": float64(c.IntermediateSize),
+		"n_head": float64(c.NumAttentionHeads), "n_kv_head": float64(c.NumKeyValueHeads),
+		"head_dim": float64(c.HeadDim), "vocab_size": float64(c.VocabSize),
+		"max_context": float64(c.MaxPositionEmbeddings), "tied": tied,
+	}
+}
+
 // Architecture reads the shape of a model from the facts that its step's estimate passes on, so that steps below can
 // tell what it will cost before it exists. It reports false if the facts are not all there.
 func Architecture(facts map[string]float64) (llm.Config, bool) {

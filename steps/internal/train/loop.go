@@ -42,6 +42,7 @@ type Loop struct {
 	trainer *Trainer
 	state   state
 	clock   clock
+	peak    float64 // operations per second that the device can do; 0: not known
 
 	averager *averager // nil: no average is kept
 }
@@ -93,6 +94,7 @@ func (l *Loop) Run(ctx context.Context, rt *steps.Runtime) (Summary, error) {
 	if resumed {
 		rt.Log("resuming after step %d, at %d of %d %s", l.state.Step, l.state.Tokens, l.Batches.Total, l.Unit)
 	}
+	l.peak = steps.Peak(l.Device)
 	l.clock.start(l.state.Tokens)
 	if err := l.steps(ctx, rt); err != nil {
 		return Summary{}, err
@@ -178,9 +180,13 @@ func (l *Loop) step(rt *steps.Runtime) error {
 		return err
 	}
 	if l.clock.report(l.state.Tokens == l.Batches.Total) {
+		ofPeak := 0.0
+		if l.peak > 0 {
+			ofPeak = rate * l.FLOPsPerToken / l.peak
+		}
 		rt.Progress(steps.Event{
 			Done: float64(l.state.Tokens), Total: float64(l.Batches.Total), Unit: l.Unit, Rate: rate, Step: l.state.Step,
-			FLOPs:   l.FLOPsPerToken * float64(l.state.Tokens-l.clock.first),
+			FLOPs: l.FLOPsPerToken * float64(l.state.Tokens-l.clock.first), OfPeak: ofPeak,
 			Metrics: map[string]float64{"loss": l.state.LastLoss, "lr": lr},
 		})
 	}

@@ -131,6 +131,16 @@ func (b Batches) Bound() int64 {
 	return min(b.Total, largest+largest/2)
 }
 
+// Mean is how many tokens a step consumes in the mean over the run, its end left aside.
+func (b Batches) Mean() int64 {
+	steps, from, size := 0.0, 0.0, b.Tokens
+	for _, r := range b.Ramp {
+		steps += (r.At - from) / float64(size)
+		from, size = r.At, r.Tokens
+	}
+	return int64(1 / (steps + (1-from)/float64(size)))
+}
+
 // Validate reports sizes that do not make a run.
 func (b Batches) Validate() error {
 	if b.Total < 1 || b.Tokens < 1 {

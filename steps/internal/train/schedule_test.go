@@ -112,3 +112,17 @@ func TestBatchesThatMakeNoRun(t *testing.T) {
 		}
 	}
 }
+
+func TestMeanBatch(t *testing.T) {
+	b := Batches{Tokens: 100, Total: 100_000, Ramp: []Ramp{{At: 0.5, Tokens: 200}, {At: 0.9, Tokens: 1000}}}
+	n := int64(0)
+	for at := int64(0); at < b.Total; n++ {
+		at += b.Size(at)
+	}
+	if got := b.Mean(); got != b.Total/n { // 500 + 200 + 10 steps
+		t.Errorf("a mean of %d tokens, not %d", got, b.Total/n)
+	}
+	if got := (Batches{Tokens: 7, Total: 70}).Mean(); got != 7 {
+		t.Errorf("a mean of %d tokens, not 7", got)
+	}
+}
