@@ -2,7 +2,7 @@
 // answers. It is the program of three places in a recipe:
 //
 //	askgo dialogues DIR   {"prompt", "completion"}: what does it do? the true sentence
-//	askgo pairs DIR       {"prompt", "chosen", "rejected"}: the true sentence, and one that is wrong in one of five ways
+//	askgo pairs DIR       {"prompt", "chosen", "rejected"}: the true sentence, and one that is wrong in one of six ways
 //	askgo judge           reads {"messages", "answer", "ended"}, one a line, and prints 1 for each answer that is well
 //	                      formed: one sentence about the function, which ends, and says nothing twice; otherwise 0
 //
@@ -70,7 +70,7 @@ func dialogues(root string, lines *json.Encoder) error {
 	return err
 }
 
-// pairs puts beside each true sentence two that are wrong, in ways that follow from the function's name.
+// pairs puts beside each true sentence three that are wrong, in ways that follow from the function's name.
 func pairs(root string, lines *json.Encoder) error {
 	entries, err := read(root)
 	for i, e := range entries {
@@ -78,8 +78,8 @@ func pairs(root string, lines *json.Encoder) error {
 		_, _ = io.WriteString(h, e.path)
 		first := int(h.Sum32())
 		other := entries[(i+1+first%(len(entries)-1))%len(entries)]
-		for n := range 2 {
-			if wrong := mangle(e, other, (first+2*n)%5); wrong != e.sentence {
+		for n := range 3 {
+			if wrong := mangle(e, other, first+2*n); wrong != e.sentence {
 				err = errors.Join(err, lines.Encode(map[string]string{"prompt": e.question(), "chosen": e.sentence, "rejected": wrong}))
 			}
 		}
@@ -87,19 +87,22 @@ func pairs(root string, lines *json.Encoder) error {
 	return err
 }
 
-// mangle returns what is wrong in one of five ways; other is another function.
-func mangle(e, other entry, way int) string {
+// mangle returns what is wrong in one of six ways, which number chooses; other is another function.
+func mangle(e, other entry, number int) string {
 	words := strings.Fields(e.sentence)
-	half := len(words)/2 + 1
-	switch way {
+	half := 1 + number/6%(len(words)*2/3) // a place in its first two thirds
+	switch number % 6 {
 	case 0: // of another function
 		return other.sentence
 	case 1: // another function's name
 		return other.name + strings.TrimPrefix(e.sentence, e.name)
 	case 2: // cut in the middle
 		return strings.Join(words[:half], " ")
-	case 3: // says it twice
-		return strings.Join(append(words[:half:half], words[1:]...), " ")
+	case 3: // too short
+		return strings.TrimRight(strings.Join(words[:half], " "), ",;:.") + "."
+	case 4: // says something twice
+		again := max(0, half-4)
+		return strings.Join(append(words[:half:half], words[again:]...), " ")
 	}
 	return e.sentence + " " + other.sentence // does not stop
 }
