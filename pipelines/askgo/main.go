@@ -31,11 +31,13 @@ import (
 // An entry is a function and what its author says of it.
 type entry struct {
 	name     string // "TrimSpace", "Write"
-	path     string // "strings.TrimSpace", "bytes.Buffer.Write"
+	of       string // its package, and its type if it is a method: "strings", "bytes.Buffer"
 	sentence string
 }
 
-func (e entry) question() string { return "What does " + e.path + " do?" }
+// question has the name first: there its tokens are the ones that begin the answer, and copying them is what a small
+// model learns soonest.
+func (e entry) question() string { return e.name + " of " + e.of + ": what does it do?" }
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -75,7 +77,7 @@ func pairs(root string, lines *json.Encoder) error {
 	entries, err := read(root)
 	for i, e := range entries {
 		h := fnv.New32a()
-		_, _ = io.WriteString(h, e.path)
+		_, _ = io.WriteString(h, e.question())
 		first := int(h.Sum32())
 		other := entries[(i+1+first%(len(entries)-1))%len(entries)]
 		for n := range 3 {
@@ -126,8 +128,8 @@ func read(root string) ([]entry, error) {
 			return nil // a file for another language version has nothing to say here
 		}
 		for _, decl := range file.Decls {
-			if e, ok := describe(file.Name.Name, decl); ok && !seen[e.path] {
-				seen[e.path] = true
+			if e, ok := describe(file.Name.Name, decl); ok && !seen[e.question()] {
+				seen[e.question()] = true
 				entries = append(entries, e)
 			}
 		}
@@ -142,13 +144,13 @@ func describe(pkg string, decl ast.Decl) (entry, bool) {
 	if !ok || !f.Name.IsExported() || f.Doc == nil {
 		return entry{}, false
 	}
-	e := entry{name: f.Name.Name, path: pkg + "." + f.Name.Name}
+	e := entry{name: f.Name.Name, of: pkg}
 	if f.Recv != nil {
 		of := receiver(f.Recv.List[0].Type)
 		if !ast.IsExported(of) {
 			return entry{}, false
 		}
-		e.path = pkg + "." + of + "." + e.name
+		e.of += "." + of
 	}
 	text := f.Doc.Text()
 	e.sentence = new(doc.Package).Synopsis(text)
@@ -178,7 +180,7 @@ const maxBytes = 160
 
 var (
 	stop = regexp.MustCompile(`[.!?]["')\]]*\s+["'(\[]*[A-Z]`) // between two sentences
-	asks = regexp.MustCompile(`(\w+) do\?$`)
+	asks = regexp.MustCompile(`^(\w+) of `)
 )
 
 // wellFormed reports whether a text is one sentence that begins with a name and repeats no four words in a row.
