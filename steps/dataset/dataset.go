@@ -23,7 +23,7 @@ import (
 var Type = steps.Type{
 	Name:    "dataset",
 	Doc:     "Gathers documents from files, JSON lines, Parquet and programs; filters, deduplicates, and holds a share back.",
-	Version: 2,
+	Version: 3,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "dataset", Type: "dataset", Doc: "The documents as Parquet, with stats.json."},
@@ -55,7 +55,7 @@ type Config struct {
 
 	Needles *Needles `json:"needles" hcl:"block" doc:"Facts planted in the documents to train on, each of them twice, so that a model learns to look back for it: practice for the needle test of evaluate and extend_context, with none of its facts. Held-out documents stay as they are."`
 
-	Holdout float64 `json:"holdout" default:"0" min:"0" max:"0.5" doc:"Share of the documents to hold back. A document's own content decides, so those held back stay so when others are added."`
+	Holdout float64 `json:"holdout" default:"0" min:"0" max:"0.5" doc:"Share of the documents to hold back. A document's own content decides, so those held back stay so when others are added; of dialogues, prompts and preferences the first question does, so that two datasets hold the same questions back."`
 	MaxBad  float64 `json:"max_bad" default:"0.01" min:"0" max:"1" doc:"Share of the records that may be unreadable; they are counted and shown in stats.json."`
 	Limit   Limit   `json:"limit" hcl:"block" doc:"Where to stop."`
 }

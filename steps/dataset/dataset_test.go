@@ -351,6 +351,43 @@ func TestThreads(t *testing.T) {
 	}
 }
 
+// Whatever is said about a question, it is held back in all datasets or in none: no model is evaluated on what another
+// dataset taught it.
+func TestHoldoutGoesByTheQuestion(t *testing.T) {
+	var dialogues, pairs, prompts strings.Builder
+	for i := range 200 {
+		q := fmt.Sprintf("What is %d?", i)
+		fmt.Fprintf(&dialogues, `{"messages":[{"role":"system","content":"Be brief, %d."},{"role":"user","content":%q},{"role":"assistant","content":"A number."}]}`+"\n", i, q)
+		fmt.Fprintf(&pairs, `{"prompt":%q,"chosen":"%d","rejected":"no"}`+"\n", q, i)
+		fmt.Fprintf(&pairs, `{"prompt":%q,"chosen":"%d","rejected":"never"}`+"\n", q, i)
+		fmt.Fprintf(&prompts, `{"prompt":%q}`+"\n", q)
+	}
+	var want []string
+	for name, lines := range map[string]string{"dialogues": dialogues.String(), "pairs": pairs.String(), "prompts": prompts.String()} {
+		c := newConfig()
+		c.JSONL = []RecordSource{{Include: []string{"*"}}}
+		c.Holdout = 0.2
+		p, err := produce(t, put(t, map[string]string{"a": lines}), 1, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var held []string
+		for d, err := range p.data.Documents(corpus.Holdout) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, d.Question())
+		}
+		held = slices.Compact(held)
+		if want == nil {
+			want = held
+		}
+		if len(held) < 20 || len(held) > 60 || !slices.Equal(held, want) {
+			t.Errorf("%s: %d questions are held back, elsewhere %d", name, len(held), len(want))
+		}
+	}
+}
+
 // A document that is held out stays so when others come before and after it; and no copy is in both splits.
 func TestHoldoutIsStable(t *testing.T) {
 	c := newConfig()

@@ -103,9 +103,9 @@ func (m *merger) add(src *source, rec *record, res *result) error {
 		m.duplicate(m.where(src, rec), &res.doc)
 		return nil
 	case m.second != nil:
-		return m.second.add(&spooled{m.where(src, rec), splitHash(res.hash), res.doc}, res.keys)
+		return m.second.add(&spooled{m.where(src, rec), splitHash(&res.doc, res.hash), res.doc}, res.keys)
 	}
-	err := m.keep(&res.doc, splitHash(res.hash))
+	err := m.keep(&res.doc, splitHash(&res.doc, res.hash))
 	if errors.Is(err, errEnough) {
 		m.stats.Records-- // it was not asked for
 	}
@@ -123,8 +123,14 @@ func (m *merger) copy(hash [32]byte) bool {
 	return ok
 }
 
-// splitHash is the part of a document's hash that decides its split.
-func splitHash(hash [32]byte) uint64 { return binary.LittleEndian.Uint64(hash[16:]) }
+// splitHash decides a document's split. hash is the document's own; where it has a question, that alone decides, so that
+// what was held back of dialogues is held back of the preferences about the same questions too.
+func splitHash(d *corpus.Document, hash [32]byte) uint64 {
+	if q := d.Question(); q != "" {
+		hash = (&corpus.Document{Prompt: q}).Hash()
+	}
+	return binary.LittleEndian.Uint64(hash[16:])
+}
 
 // drop counts a document that a filter drops.
 func (m *merger) drop(name, where string, d *corpus.Document, figure string) {

@@ -306,5 +306,5 @@ func (m *merger) addSecond(i int, d *spooled) error {
 		m.duplicate(d.where, &d.doc)
 		return nil
 	}
-	return m.keep(&d.doc, splitHash(hash))
+	return m.keep(&d.doc, splitHash(&d.doc, hash))
 }

@@ -26,6 +26,9 @@ func attempt(t *testing.T, ctx context.Context, c *Config) (string, []steps.Even
 	if c.Baselines == nil {
 		c.Baselines = []string{}
 	}
+	if c.Name == "" {
+		c.Name = "model"
+	}
 	config, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +213,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{"a model without a tokenizer", Config{Model: traintest.Model(t, nil, traintest.Config(320)), Datasets: held}, "model"},
 		{"a tokenizer too large for its model", Config{Model: traintest.Model(t, tokenizer, traintest.Config(300)), Datasets: held}, "model"},
-		{"a reward model", Config{Model: model, Others: []Other{{"judge", traintest.Model(t, tokenizer, judge)}}, Datasets: held}, "compare[0].model"},
+		{"a reward model", Config{Model: model, Others: []Other{{Name: "judge", Model: traintest.Model(t, tokenizer, judge)}}, Datasets: held}, "compare[0].model"},
 		{"a dataset without a holdout", Config{Model: model, Datasets: []Dataset{{Name: "x", Data: traintest.Dataset(t, traintest.Texts(2, 1), nil), Split: "holdout"}}}, "dataset[0].data"},
 		{"a mixture without a holdout", Config{Model: model, Data: traintest.Tokens(t, tokenizer, traintest.Part{Name: "a", Weight: 1, Train: traintest.Texts(2, 1)})}, "data"},
 		{"a part called as a dataset", Config{Model: model, Datasets: held, Data: traintest.Tokens(t, tokenizer, traintest.Part{Name: "set", Weight: 1, Train: traintest.Texts(2, 1), Holdout: traintest.Texts(2, 2)})}, "data"},

@@ -100,7 +100,7 @@ func TestHarness(t *testing.T) {
 			}
 			near(it.Query, logp, expected[n][j])
 		}
-		if it.Task == "words" && it.Right {
+		if it.Task == "words" && *it.Right {
 			right++
 		}
 	}
@@ -172,7 +172,7 @@ func TestGenerate(t *testing.T) {
 	if none != 0 || len(wrote) != 3 {
 		t.Fatalf("%g right of %+v", none, wrote)
 	}
-	if items, all := texts(g, func(i int) []string { return []string{"x", " " + wrote[i].Text + "\n"} }); all != 1 || !items[0].Right {
+	if items, all := texts(g, func(i int) []string { return []string{"x", " " + wrote[i].Text + "\n"} }); all != 1 || !*items[0].Right {
 		t.Errorf("%g right with the model's own answers: %+v", all, items)
 	}
 	if _, some := texts(g, func(i int) []string { return []string{[]string{wrote[0].Text, "x", "x"}[i]} }); math.Abs(some-1./3) > 1e-12 {
@@ -213,7 +213,7 @@ func TestSideBySide(t *testing.T) {
 	small.NumHiddenLayers = 1
 	c := &Config{
 		Model:    harnessModel(t),
-		Others:   []Other{{"same", harnessModel(t)}, {"small", traintest.Model(t, tokenizer, small)}},
+		Others:   []Other{{Name: "same", Model: harnessModel(t)}, {Name: "small", Model: traintest.Model(t, tokenizer, small)}},
 		Datasets: []Dataset{{Name: "set", Data: traintest.Dataset(t, nil, traintest.Texts(9, 2)), Split: "holdout"}},
 		Choices: []Choice{{Name: "ends", Delimiter: " ", File: lines(t, in, "c.jsonl", []map[string]any{
 			{"query": "The old wren sees the long", "choices": []string{"river", "house", "night"}, "gold": 1},
@@ -319,7 +319,7 @@ func TestFilesAndNames(t *testing.T) {
 		{"a folder", Config{Generations: []Generation{{Name: "a", File: "."}}}, readFiles, "generate[0].file"},
 		{"two tasks of a name", Config{Choices: []Choice{{Name: "a"}}, Generations: []Generation{{Name: "a"}}}, Type.Check, "generate[0]"},
 		{"two models of a name", Config{Choices: []Choice{{Name: "a"}}, Others: []Other{{Name: "x"}, {Name: "x"}}}, Type.Check, "compare[1]"},
-		{"a model called model", Config{Choices: []Choice{{Name: "a"}}, Others: []Other{{Name: "model"}}}, Type.Check, "compare[0]"},
+		{"a model called model", Config{Name: "model", Choices: []Choice{{Name: "a"}}, Others: []Other{{Name: "model"}}}, Type.Check, "compare[0]"},
 		{"no expression", Config{Generations: []Generation{{Name: "a", Extract: &bad}}}, Type.Check, "generate[0].extract"},
 	} {
 		if got := check(c.c, c.fn); got != c.path {

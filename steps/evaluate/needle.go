@@ -32,8 +32,8 @@ func (e *evaluation) needles(ctx context.Context, at string, n Needle) error {
 		return err
 	}
 	window := e.scorer.Context
-	if e.lengths != nil { // of the first model
-		n.Lengths = e.lengths[n.Name]
+	if e.first != nil {
+		n.Lengths = e.first.lengthsOf()[n.Name]
 		if longest := n.Lengths[len(n.Lengths)-1]; longest > window {
 			e.rt.Log("%s%s: texts of up to %d tokens are beyond the context of %d", e.prefix(), n.Name, longest, window)
 			window = longest
@@ -51,7 +51,7 @@ func (e *evaluation) needles(ctx context.Context, at string, n Needle) error {
 	for _, a := range r.Answers {
 		right = append(right, one(a.Right))
 		query := fmt.Sprintf("%s (%d tokens, depth %.0f %%, %s)", a.Question, a.Length, 100*a.Depth, a.Value)
-		e.items = append(e.items, item{Model: e.Model, Task: n.Name, Query: query, Text: a.Text, Right: a.Right})
+		e.items = append(e.items, item{Model: e.Model, Task: n.Name, Query: query, Text: a.Text, Right: &a.Right})
 	}
 	e.shared(n.Name, "exact_match", right)
 	for _, line := range r.Lines() {
@@ -115,17 +115,11 @@ func heatMaps(outcomes []*outcome) map[string][]byte {
 	return files
 }
 
-// heatMapName is the name of a grid's file. Names of tests and models are free text.
+// heatMapName is the name of a grid's file.
 func (o *outcome) heatMapName(task string) string {
 	name := "needle_" + task
-	if o.Model != mainName {
+	if o.beside {
 		name += "_" + o.Model
 	}
-	clean := []rune(name)
-	for i, r := range clean {
-		if r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
-			clean[i] = '-'
-		}
-	}
-	return string(clean) + ".svg"
+	return fileName(name)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,7 @@ func report(rt *steps.Runtime, outcomes []*outcome) error {
 		samples.Write(lines)
 	}
 	files := heatMaps(outcomes)
+	maps.Copy(files, rewardFigures(outcomes))
 	files["results.json"] = append(data, '\n')
 	files["items.jsonl"] = items.Bytes()
 	files["samples.jsonl"] = samples.Bytes()
@@ -63,6 +65,7 @@ func markdown(outcomes []*outcome) []byte {
 	if len(outcomes[0].Texts) > 0 {
 		heldOut(&b, outcomes)
 	}
+	conversations(&b, outcomes)
 	for _, o := range outcomes {
 		for _, n := range o.Needles {
 			of := ""
@@ -86,12 +89,12 @@ func markdown(outcomes []*outcome) []byte {
 }
 
 // sideBySide writes one table of all figures: a line for each, a column for each model and one for its difference from
-// the first.
+// the one that it is set against.
 func sideBySide(b *strings.Builder, outcomes []*outcome) {
 	fmt.Fprintf(b, "\n## Results\n\nIn brackets: the interval that holds the true value with 95 %% confidence, as far as it depends on the choice of items.\n\n| | items |")
 	for i, o := range outcomes {
 		if fmt.Fprintf(b, " %s |", o.Model); i > 0 {
-			fmt.Fprintf(b, " %s − %s |", o.Model, outcomes[0].Model)
+			fmt.Fprintf(b, " %s − %s |", o.Model, o.Against)
 		}
 	}
 	fmt.Fprintf(b, "\n|---|---|---|%s\n", strings.Repeat("---|---|", len(outcomes)-1))

@@ -17,9 +17,6 @@ import (
 // microTokens is the most tokens of one forward pass where the context is shorter.
 const microTokens = 4096
 
-// mainName is what the tables call the model of the attribute model.
-const mainName = "model"
-
 func run(ctx context.Context, rt *steps.Runtime) error {
 	var c Config
 	if err := rt.Config(&c); err != nil {
@@ -33,7 +30,7 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err := errors.Join(err, closeTexts()); err != nil {
 		return err
 	}
-	compare(outcomes)
+	c.compare(outcomes)
 	setValues(rt, outcomes)
 	return report(rt, outcomes)
 }
@@ -44,17 +41,17 @@ func (c *Config) evaluate(ctx context.Context, rt *steps.Runtime, texts []text) 
 	if len(missing) > 0 {
 		rt.Warn("this machine has no program %v: its column is left out. Install it and run again with --force for this step to have the baseline", missing)
 	}
-	models := []Other{{mainName, c.Model}}
+	models := []Other{{Name: c.Name, Model: c.Model}}
 	var outcomes []*outcome
 	for i, m := range append(models, c.Others...) {
-		e, at := &evaluation{rt: rt, config: c, outcome: outcome{Model: m.Name}}, "model"
+		e := &evaluation{rt: rt, config: c, dir: m.Model.Path, at: "model", outcome: outcome{Model: m.Name}}
 		if i > 0 {
-			e.lengths = outcomes[0].lengthsOf()
-			at = fmt.Sprintf("compare[%d].model", i-1)
+			e.first, e.beside = outcomes[0], true
+			e.at = fmt.Sprintf("compare[%d].model", i-1)
 		} else {
 			e.baselines = baselines
 		}
-		if err := e.open(m.Model.Path, at); err != nil {
+		if err := e.open(); err != nil {
 			return nil, err
 		}
 		err := e.all(ctx, texts)
@@ -69,21 +66,24 @@ func (c *Config) evaluate(ctx context.Context, rt *steps.Runtime, texts []text) 
 
 // An outcome is all that came of one model.
 type outcome struct {
-	Model      string    `json:"model"`
-	Parameters int64     `json:"parameters"`
-	Context    int       `json:"context"`
-	Texts      []result  `json:"datasets"`
-	Measures   []measure `json:"measures"`
-	Needles    []found   `json:"needles,omitempty"`
+	Model      string         `json:"model"`
+	Against    string         `json:"against,omitempty"` // the model whose figures its own are set against
+	Parameters int64          `json:"parameters"`
+	Context    int            `json:"context"`
+	Texts      []result       `json:"datasets"`
+	Measures   []measure      `json:"measures"`
+	Needles    []found        `json:"needles,omitempty"`
+	Chats      []conversation `json:"chats,omitempty"`
 
 	items     []item
 	samples   []sampling.Sample
 	baselines []baseline // that have read the texts beside the model
+	beside    bool       // it is one of the models to compare with
 }
 
 // prefix is put before the name of a dataset or task where several models have figures.
 func (o *outcome) prefix() string {
-	if o.Model == mainName {
+	if !o.beside {
 		return ""
 	}
 	return o.Model + "/"
@@ -93,20 +93,23 @@ func (o *outcome) prefix() string {
 type evaluation struct {
 	rt        *steps.Runtime
 	config    *Config
+	dir       string // of the model
+	at        string // the attribute that names it
 	model     *llm.Model
 	tokenizer *bpe.Tokenizer
 	scorer    train.Scorer
-	start     int32            // the token before a text
-	end       int32            // the token after it
-	stop      []int32          // tokens that end an answer
-	lengths   map[string][]int // of needle tests, from the first model; nil for that itself
-	truncated int              // queries whose beginning did not fit
+	start     int32    // the token before a text
+	end       int32    // the token after it
+	stop      []int32  // tokens that end an answer
+	first     *outcome // of the first model; nil for that itself
+	truncated int      // queries whose beginning did not fit
 
 	outcome
 }
 
-// open loads a model; at is the attribute that names it.
-func (e *evaluation) open(dir, at string) error {
+// open loads the model.
+func (e *evaluation) open() error {
+	dir, at := e.dir, e.at
 	dev, err := e.rt.Device()
 	if err != nil {
 		return err
@@ -246,49 +249,5 @@ func (e *evaluation) documents(t text, compressors []compressor) iter.Seq2[train
 			done += int64(len(d))
 			e.rt.Progress(steps.Event{Done: float64(done), Total: float64(t.bytes), Unit: "bytes", Message: t.name})
 		}
-	}
-}
-
-// compare sets the differences of all models from the first, item by item: what is hard for one is hard for all, so
-// their difference is much surer than either figure.
-func compare(outcomes []*outcome) {
-	first := outcomes[0]
-	for _, o := range outcomes[1:] {
-		for i := range o.Measures {
-			m, base := &o.Measures[i], &first.Measures[i]
-			if m.num == nil {
-				continue
-			}
-			differences := make([]float64, len(m.num))
-			for j := range differences {
-				differences[j] = m.num[j] - base.num[j]
-			}
-			d := ratio(differences, m.den)
-			m.Difference = &d
-		}
-	}
-}
-
-// setValues sets the value outputs.
-func setValues(rt *steps.Runtime, outcomes []*outcome) {
-	values := map[string]map[string]float64{
-		"loss": {}, "bits_per_byte": {}, "accuracy": {}, "accuracy_norm": {}, "perplexity": {}, "gzip": {}, "xz": {},
-	}
-	names := map[string]string{
-		"bits_per_byte": "bits_per_byte", "acc": "accuracy", "exact_match": "accuracy", "acc_norm": "accuracy_norm", "perplexity": "perplexity",
-	}
-	for _, o := range outcomes {
-		for _, r := range o.Texts {
-			values["loss"][o.prefix()+r.Name] = r.Loss
-			for name, bits := range r.Baselines {
-				values[name][r.Name] = bits
-			}
-		}
-		for _, m := range o.Measures {
-			values[names[m.Metric]][o.prefix()+m.Task] = m.Value
-		}
-	}
-	for name, v := range values {
-		rt.Set(name, v)
 	}
 }

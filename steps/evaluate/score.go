@@ -19,9 +19,13 @@ type measure struct {
 	Metric string `json:"metric"` // "bits_per_byte", "acc", "acc_norm", "perplexity", "exact_match"
 	Items  int    `json:"items"`
 	figure
-	Difference *figure `json:"difference,omitempty"` // from the first model's, item by item
+	Difference *figure `json:"difference,omitempty"` // from that of the model it is set against, item by item
+	Wins       *figure `json:"win_rate,omitempty"`   // share of the items that are better than that model's, equals counting half
+	Ties       float64 `json:"ties,omitempty"`       // share of the items that are equal
 
 	num, den []float64 // by item; the difference is that of their sums' ratio
+	chat     bool      // it is a figure of answers
+	judge    bool      // it says how good they are
 }
 
 // An item is what a model made of one line of a task, for people to look at.
@@ -32,7 +36,10 @@ type item struct {
 	Logp   []float64 `json:"logp,omitempty"`   // of each choice, or of the last word
 	Chosen *int      `json:"chosen,omitempty"` // the likeliest choice
 	Text   string    `json:"text,omitempty"`   // what the model wrote, or the word to be predicted
-	Right  bool      `json:"right"`
+	Right  *bool     `json:"right,omitempty"`  // of tasks that know what is right
+
+	Ended  *bool              `json:"ended,omitempty"`  // an answer: by itself
+	Points map[string]float64 `json:"points,omitempty"` // and by whom
 }
 
 // runTasks scores the model on every task.
@@ -50,6 +57,11 @@ func (e *evaluation) runTasks(ctx context.Context) error {
 	}
 	for i, t := range c.Generations {
 		if err := e.generate(ctx, fmt.Sprintf("generate[%d]", i), t); err != nil {
+			return err
+		}
+	}
+	for i := range c.Chats {
+		if err := e.converse(ctx, fmt.Sprintf("chat[%d]", i), &c.Chats[i]); err != nil {
 			return err
 		}
 	}
@@ -91,8 +103,9 @@ func (e *evaluation) choices(ctx context.Context, at string, t Choice) error {
 		}
 		answers = answers[len(it.Choices):]
 		chosen := largest(logp)
-		acc, norm = append(acc, one(chosen == *it.Gold)), append(norm, one(largest(perCharacter) == *it.Gold))
-		e.items = append(e.items, item{Model: e.Model, Task: t.Name, Query: *it.Query, Logp: logp, Chosen: &chosen, Right: chosen == *it.Gold})
+		right := chosen == *it.Gold
+		acc, norm = append(acc, one(right)), append(norm, one(largest(perCharacter) == *it.Gold))
+		e.items = append(e.items, item{Model: e.Model, Task: t.Name, Query: *it.Query, Logp: logp, Chosen: &chosen, Right: &right})
 	}
 	e.shared(t.Name, "acc", acc)
 	e.shared(t.Name, "acc_norm", norm)
@@ -123,7 +136,7 @@ func (e *evaluation) lastWords(ctx context.Context, at string, t LastWord) error
 		given, predicted := it.parts(t.Delimiter)
 		acc, nats = append(acc, one(answers[i].Greedy)), append(nats, -answers[i].Logp)
 		e.items = append(e.items, item{
-			Model: e.Model, Task: t.Name, Query: given, Text: predicted, Logp: []float64{answers[i].Logp}, Right: answers[i].Greedy,
+			Model: e.Model, Task: t.Name, Query: given, Text: predicted, Logp: []float64{answers[i].Logp}, Right: &answers[i].Greedy,
 		})
 	}
 	e.shared(t.Name, "acc", acc)
@@ -169,7 +182,7 @@ func (e *evaluation) generate(ctx context.Context, at string, t Generation) erro
 			text := t.cut(strings.ToValidUTF8(e.tokenizer.Decode(ids), "\uFFFD"))
 			ok := t.right(text, it.Answers)
 			right = append(right, one(ok))
-			e.items = append(e.items, item{Model: e.Model, Task: t.Name, Query: *it.Query, Text: text, Right: ok})
+			e.items = append(e.items, item{Model: e.Model, Task: t.Name, Query: *it.Query, Text: text, Right: &ok})
 		}
 		e.progress(t.Name, len(right), len(items))
 	}
@@ -228,7 +241,7 @@ func (e *evaluation) measured(m measure) {
 	e.rt.Log("%s%s: %s %.4f (95 %%: %.4f to %.4f)", e.prefix(), m.Task, m.Metric, m.Value, m.Low, m.High)
 	if e.truncated > 0 {
 		tell := e.rt.Log
-		if e.Model == mainName { // the others read the same queries
+		if !e.beside { // the others read the same queries
 			tell = e.rt.Warn
 		}
 		tell("%s%s: %d queries are longer than the context of %d tokens: their beginnings are left out", e.prefix(), m.Task, e.truncated, e.scorer.Context)

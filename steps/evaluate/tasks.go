@@ -208,11 +208,17 @@ func (c *Config) checkTasks() error {
 		}
 		all = append(all, namedTask{path: at, name: n.Name})
 	}
+	for i, t := range c.Chats {
+		all = append(all, namedTask{path: fmt.Sprintf("chat[%d]", i), name: t.Name})
+	}
 	for _, t := range all {
 		if seen[t.name] {
 			return steps.Blame(t.path, "two tasks are called %q: their figures need two names", t.name)
 		}
 		seen[t.name] = true
+	}
+	if err := c.checkChats(); err != nil {
+		return err
 	}
 	for i, g := range c.Generations {
 		if g.Extract == nil {

@@ -102,6 +102,16 @@ func (d *Document) Only(shape Shape) Document {
 	return Document{Text: d.Text}
 }
 
+// Question is what the user first asks, in a document of any shape but text; "" if nobody asks.
+func (d *Document) Question() string {
+	for _, m := range d.Messages {
+		if m.Role == "user" {
+			return m.Content
+		}
+	}
+	return d.Prompt
+}
+
 // Strings calls yield with every string of the document, in the order of the columns; roles are not among them.
 func (d *Document) Strings(yield func(string) bool) {
 	for _, s := range [...]string{d.Text, d.Prompt, d.Chosen, d.Rejected} {

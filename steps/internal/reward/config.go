@@ -21,7 +21,7 @@ type Rule struct {
 	Exact   bool     `json:"exact" default:"false" doc:"1 point for the answer of the dataset itself, white space around it aside."`
 	Extract *string  `json:"extract" doc:"A regular expression: exact compares what its first group last finds in both answers, like \"#### (\\\\S+)\"."`
 	Matches *string  `json:"matches" doc:"A regular expression (RE2): 1 point for an answer in which it is found."`
-	Program []string `json:"program" doc:"A program with its arguments, run in the pipeline's folder without a shell. It reads one JSON object a line, {\"messages\", \"answer\", \"reference\"}, and prints one number a line: the points. Equal input must get equal points."`
+	Program []string `json:"program" doc:"A program with its arguments, run in the pipeline's folder without a shell. It reads one JSON object a line, {\"messages\", \"answer\", \"ended\": whether it ended by itself, \"reference\"}, and prints one number a line: the points. Equal input must get equal points."`
 }
 
 // IsZero reports whether nothing is scored.

@@ -17,6 +17,7 @@ import (
 type asked struct {
 	Messages  []chat.Message `json:"messages"`
 	Answer    string         `json:"answer"`
+	Ended     bool           `json:"ended"`
 	Reference string         `json:"reference"`
 }
 
@@ -25,7 +26,7 @@ func (j *Judge) run(ctx context.Context, command []string, answers []Answer) ([]
 	var in, out, complaints bytes.Buffer
 	e := json.NewEncoder(&in)
 	for _, a := range answers {
-		if err := e.Encode(asked{a.Prompt.Messages, a.Text, a.Prompt.Reference}); err != nil {
+		if err := e.Encode(asked{a.Prompt.Messages, a.Text, a.Ended, a.Prompt.Reference}); err != nil {
 			return nil, err
 		}
 	}

@@ -124,6 +124,7 @@ func TestRules(t *testing.T) {
 		"extract": {[]Rule{{Name: "a", Weight: 1, Exact: true, Extract: ptr(`#### (\d+)`)}}, []float64{0, 0, 1}},
 		"matches": {[]Rule{{Name: "a", Weight: -2, Matches: ptr(`\d`)}}, []float64{0, 0, -2}},
 		"a sum":   {[]Rule{{Name: "a", Weight: 1, Exact: true}, {Name: "b", Weight: 0.5, Matches: ptr("^I")}}, []float64{1, 1, 0.5}},
+		"ended":   {[]Rule{{Name: "a", Weight: 1, Program: []string{"awk", `{print (index($0, "\"ended\":true") > 0)}`}}}, []float64{1, 0, 1}},
 		"program": {[]Rule{{Name: "a", Weight: 10, Program: []string{"awk", `{if (index($0, "\"reference\"")) print NR; else print -1}`}}}, []float64{10, 20, 30}},
 	} {
 		if got := totals(t, rt, base, Config{Rules: c.rules}, answers); !slices.Equal(got, c.want) {

@@ -1,0 +1,227 @@
+// Askgo makes questions about the functions of a Go source tree, with the first sentence of their doc comments as
+// answers. It is the program of three places in a recipe:
+//
+//	askgo dialogues DIR   {"prompt", "completion"}: what does it do? the true sentence
+//	askgo pairs DIR       {"prompt", "chosen", "rejected"}: the true sentence, and one that is wrong in one of six ways
+//	askgo judge           reads {"messages", "answer", "ended"}, one a line, and prints 1 for each answer that is well
+//	                      formed: one sentence about the function, which ends, and says nothing twice; otherwise 0
+//
+// Exported functions and methods count; commands, internal packages, tests, generated files and the folders testdata and
+// vendor are passed over.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// An entry is a function and what its author says of it.
+type entry struct {
+	name     string // "TrimSpace", "Write"
+	of       string // its package, and its type if it is a method: "strings", "bytes.Buffer"
+	sentence string
+}
+
+// question has the name first: there its tokens are the ones that begin the answer, and copying them is what a small
+// model learns soonest.
+func (e entry) question() string { return e.name + " of " + e.of + ": what does it do?" }
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "askgo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	out := bufio.NewWriter(os.Stdout)
+	lines := json.NewEncoder(out)
+	lines.SetEscapeHTML(false)
+	var err error
+	switch {
+	case len(args) == 1 && args[0] == "judge":
+		err = judge(os.Stdin, out)
+	case len(args) == 2 && args[0] == "dialogues":
+		err = dialogues(args[1], lines)
+	case len(args) == 2 && args[0] == "pairs":
+		err = pairs(args[1], lines)
+	default:
+		err = errors.New("usage: askgo dialogues DIR | pairs DIR | judge")
+	}
+	return errors.Join(err, out.Flush())
+}
+
+func dialogues(root string, lines *json.Encoder) error {
+	entries, err := read(root)
+	for _, e := range entries {
+		err = errors.Join(err, lines.Encode(map[string]string{"prompt": e.question(), "completion": e.sentence}))
+	}
+	return err
+}
+
+// pairs puts beside each true sentence three that are wrong, in ways that follow from the function's name.
+func pairs(root string, lines *json.Encoder) error {
+	entries, err := read(root)
+	for i, e := range entries {
+		h := fnv.New32a()
+		_, _ = io.WriteString(h, e.question())
+		first := int(h.Sum32())
+		other := entries[(i+1+first%(len(entries)-1))%len(entries)]
+		for n := range 3 {
+			if wrong := mangle(e, other, first+2*n); wrong != e.sentence {
+				err = errors.Join(err, lines.Encode(map[string]string{"prompt": e.question(), "chosen": e.sentence, "rejected": wrong}))
+			}
+		}
+	}
+	return err
+}
+
+// mangle returns what is wrong in one of six ways, which number chooses; other is another function.
+func mangle(e, other entry, number int) string {
+	words := strings.Fields(e.sentence)
+	half := 1 + number/6%(len(words)*2/3) // a place in its first two thirds
+	switch number % 6 {
+	case 0: // of another function
+		return other.sentence
+	case 1: // another function's name
+		return other.name + strings.TrimPrefix(e.sentence, e.name)
+	case 2: // cut in the middle
+		return strings.Join(words[:half], " ")
+	case 3: // too short
+		return strings.TrimRight(strings.Join(words[:half], " "), ",;:.") + "."
+	case 4: // says something twice
+		again := max(0, half-4)
+		return strings.Join(append(words[:half:half], words[again:]...), " ")
+	}
+	return e.sentence + " " + other.sentence // does not stop
+}
+
+// read collects the functions of a source tree, in the order of its files.
+func read(root string) ([]entry, error) {
+	var entries []entry
+	seen := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		switch name := d.Name(); {
+		case d.IsDir() && (name == "testdata" || name == "vendor" || name == "internal" || name == "cmd"):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil || ast.IsGenerated(file) {
+			return nil // a file for another language version has nothing to say here
+		}
+		for _, decl := range file.Decls {
+			if e, ok := describe(file.Name.Name, decl); ok && !seen[e.question()] {
+				seen[e.question()] = true
+				entries = append(entries, e)
+			}
+		}
+		return nil
+	})
+	return entries, err
+}
+
+// describe reads a declaration. One without a sentence that is well formed is passed over.
+func describe(pkg string, decl ast.Decl) (entry, bool) {
+	f, ok := decl.(*ast.FuncDecl)
+	if !ok || !f.Name.IsExported() || f.Doc == nil {
+		return entry{}, false
+	}
+	e := entry{name: f.Name.Name, of: pkg}
+	if f.Recv != nil {
+		of := receiver(f.Recv.List[0].Type)
+		if !ast.IsExported(of) {
+			return entry{}, false
+		}
+		e.of += "." + of
+	}
+	text := f.Doc.Text()
+	e.sentence = new(doc.Package).Synopsis(text)
+	if strings.Contains(text, "Deprecated:") || len(e.sentence) > maxBytes || !wellFormed(e.name, e.sentence) {
+		return entry{}, false
+	}
+	return e, true
+}
+
+// receiver is the name of a method's type.
+func receiver(t ast.Expr) string {
+	switch t := t.(type) {
+	case *ast.StarExpr:
+		return receiver(t.X)
+	case *ast.IndexExpr:
+		return receiver(t.X)
+	case *ast.IndexListExpr:
+		return receiver(t.X)
+	case *ast.Ident:
+		return t.Name
+	}
+	return ""
+}
+
+// maxBytes is the longest sentence that a small model is asked to learn.
+const maxBytes = 160
+
+var (
+	stop = regexp.MustCompile(`[.!?]["')\]]*\s+["'(\[]*[A-Z]`) // between two sentences
+	asks = regexp.MustCompile(`^(\w+) of `)
+)
+
+// wellFormed reports whether a text is one sentence that begins with a name and repeats no four words in a row.
+func wellFormed(name, text string) bool {
+	words := strings.Fields(text)
+	if len(words) < 3 || words[0] != name || !strings.HasSuffix(text, ".") || stop.MatchString(text) || strings.Contains(text, "\n") {
+		return false
+	}
+	seen := map[[4]string]bool{}
+	for i := 0; i+4 <= len(words); i++ {
+		four := [4]string(words[i : i+4])
+		if seen[four] {
+			return false
+		}
+		seen[four] = true
+	}
+	return true
+}
+
+// judge reads answers and prints points.
+func judge(in io.Reader, out io.Writer) error {
+	for lines := json.NewDecoder(in); ; {
+		var a struct {
+			Messages []struct{ Content string }
+			Answer   string
+			Ended    bool
+		}
+		if err := lines.Decode(&a); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		points := 0
+		if len(a.Messages) > 0 {
+			asked := asks.FindStringSubmatch(a.Messages[len(a.Messages)-1].Content)
+			if asked != nil && a.Ended && wellFormed(asked[1], a.Answer) {
+				points = 1
+			}
+		}
+		if _, err := fmt.Fprintln(out, points); err != nil {
+			return err
+		}
+	}
+}
