@@ -178,7 +178,7 @@ func (rt *Runtime) Warn(format string, args ...any) {
 }
 
 // MetricsFile is the path of the recorded figures: one JSON object a line, with "step".
-func (rt *Runtime) MetricsFile() string { return filepath.Join(rt.spec.WorkDir, "metrics.jsonl") }
+func (rt *Runtime) MetricsFile() string { return filepath.Join(rt.spec.WorkDir, metricsName) }
 
 func (rt *Runtime) emit(e Event) {
 	if e.Time.IsZero() {

@@ -18,7 +18,7 @@ import (
 var Type = steps.Type{
 	Name:    "evaluate",
 	Doc:     "Measures how well models predict held-out text, beside compressors, and how they do on tasks, and draws samples.",
-	Version: 2,
+	Version: 3,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "report", Type: "report", Doc: "results.json, items.jsonl, samples.jsonl, summary.md; needle_TEST.svg of each needle test."},

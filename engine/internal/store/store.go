@@ -171,7 +171,7 @@ func (s *Store) List() ([]Action, error) {
 
 // Settle drops what a finished step no longer needs — checkpoints, scratch files — and keeps its log and figures.
 func (s *Store) Settle(key string) error {
-	for _, name := range []string{"out", "tmp", "checkpoints"} {
+	for _, name := range []string{"out", "tmp", "unfinished", "checkpoints"} {
 		if err := os.RemoveAll(filepath.Join(s.WorkDir(key), name)); err != nil {
 			return err
 		}

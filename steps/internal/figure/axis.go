@@ -23,6 +23,13 @@ func (a *axis) scale(v float64) float64 {
 	return v
 }
 
+func (a *axis) unscale(v float64) float64 {
+	if a.log {
+		return math.Pow(10, v)
+	}
+	return v
+}
+
 func (a *axis) include(v float64) {
 	a.min, a.max = min(a.min, a.scale(v)), max(a.max, a.scale(v))
 }
