@@ -18,7 +18,8 @@ type Curves struct {
 	YLabel string   `json:"y_label"`
 	LogX   bool     `json:"log_x,omitempty"`
 	LogY   bool     `json:"log_y,omitempty"`
-	Lines  []string `json:"lines"`            // figures of every step, drawn as lines
+	Exact  bool     `json:"exact,omitempty"`  // the lines are set and not measured: they are not smoothed
+	Lines  []string `json:"lines,omitempty"`  // figures of every step, drawn as lines
 	Points []string `json:"points,omitempty"` // figures that come now and then, drawn as marks
 }
 

@@ -205,6 +205,12 @@ func (rt *Runtime) Do(ctx context.Context, t *Type) error {
 	case err == nil:
 		rt.mu.Lock()
 		end.Values, end.Outputs = rt.values, rt.outputs
+		if rt.device != nil {
+			info := rt.device.Info()
+			if end.Device = info.Name; info.Threads > 0 {
+				end.Device += fmt.Sprintf(", %d threads", info.Threads)
+			}
+		}
 		rt.mu.Unlock()
 	case ctx.Err() != nil:
 		end = Event{Kind: EventStopped, Message: err.Error()}

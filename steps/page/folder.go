@@ -17,7 +17,7 @@ import (
 // The form of a report folder, by which it comes to be on the page:
 //
 //	summary.md     the page of the step: a heading of the first level, then Markdown. A line that is nothing but
-//	               ![what it shows](file.svg) is a figure
+//	               ![what it shows](file.svg) is a figure, and a section of the second level that is long is folded
 //	*.svg          figures; those that summary.md does not show come after it
 //	results.json   what models have come to, for the table of all models: see Result
 //
@@ -60,6 +60,7 @@ func Open(dir string) (*Report, error) {
 	}
 	var shown []string
 	r.Title, r.Blocks, shown = blocksOf(string(text), dir)
+	r.Blocks = folded(r.Blocks)
 	drawings, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.svg"))
 	if err != nil {
 		return nil, err

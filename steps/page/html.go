@@ -130,7 +130,11 @@ func (w *htmlWriter) figure(f *Figure) {
 		fmt.Fprintf(w, "<figure><p class=\"note warning\">The figure %s cannot be shown: %s.</p></figure>\n", html.EscapeString(f.Name), html.EscapeString(err.Error()))
 		return
 	}
-	fmt.Fprintf(w, "<figure>%s</figure>\n", svg)
+	class := ""
+	if f.Wide {
+		class = ` class="scrolled"`
+	}
+	fmt.Fprintf(w, "<figure%s>%s</figure>\n", class, svg)
 }
 
 func (w *htmlWriter) table(t *Table) {

@@ -84,7 +84,7 @@ func (m *Models) Section() *Section {
 	t := Table{Head: []string{""}, Right: []bool{false}}
 	sizes := []string{"parameters"}
 	for _, c := range m.columns {
-		t.Head = append(t.Head, Verbatim(c.name))
+		t.Head = append(t.Head, Plain(c.name))
 		t.Right = append(t.Right, true)
 		sizes = append(sizes, grouped(c.parameters))
 	}

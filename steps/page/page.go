@@ -61,6 +61,7 @@ type Figure struct {
 	Name string // of the file, in Markdown
 	Alt  string
 	SVG  []byte
+	Wide bool // keeps its own size, and is scrolled where that does not fit
 }
 
 // Code is text that is shown as it is.

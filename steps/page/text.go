@@ -74,6 +74,58 @@ func blocksOf(markdown, dir string) (title string, blocks []Block, shown []strin
 	return title, blocks, shown
 }
 
+// longLines is how many lines of text make a section long.
+const longLines = 30
+
+// folded folds the long sections of a text, and the others of its sections that show such blocks: who looks for an
+// overview finds it, and examples where they are asked for.
+func folded(blocks []Block) []Block {
+	var parts []Block
+	long := false
+	for _, b := range blocks {
+		text, ok := b.(Text)
+		if !ok {
+			parts = append(parts, b)
+			continue
+		}
+		for _, part := range sections(string(text)) {
+			_, rest, ok := section(part)
+			long = long || ok && strings.Count(rest, "\n") > longLines
+			parts = append(parts, Text(part))
+		}
+	}
+	for i, b := range parts {
+		text, _ := b.(Text)
+		title, rest, ok := section(string(text))
+		if ok && long && (strings.Contains(rest, "\n```") || strings.Contains(rest, "\n~~~") || strings.Count(rest, "\n") > longLines) {
+			parts[i] = Fold{Title: title, Blocks: []Block{Text(strings.Trim(rest, "\n") + "\n")}}
+		}
+	}
+	return parts
+}
+
+// section takes a section of the second level apart.
+func section(part string) (title, rest string, ok bool) {
+	heading, rest, _ := strings.Cut(part, "\n")
+	title, ok = strings.CutPrefix(heading, "## ")
+	return strings.TrimSpace(title), rest, ok
+}
+
+// sections cuts a Markdown text before each heading of the second level.
+func sections(text string) []string {
+	var parts []string
+	var part strings.Builder
+	var code fences
+	for line := range strings.Lines(text) {
+		if !code.inside(strings.TrimRight(line, "\r\n")) && strings.HasPrefix(line, "## ") && part.Len() > 0 {
+			parts = append(parts, part.String())
+			part.Reset()
+		}
+		part.WriteString(line)
+	}
+	return append(parts, part.String())
+}
+
 // lowered puts the headings of a Markdown text below a heading of a level.
 func lowered(text Text, level int) string {
 	var b strings.Builder

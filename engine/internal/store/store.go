@@ -61,6 +61,8 @@ type Action struct {
 	Created  time.Time         `json:"created"`
 	Seconds  float64           `json:"seconds"`
 	Engine   string            `json:"engine"`
+	Host     string            `json:"host,omitempty"`   // where it was made
+	Device   string            `json:"device,omitempty"` // what it was computed on; empty if on none
 }
 
 // A DamageError says that an output of a finished step is gone or is not what it was.

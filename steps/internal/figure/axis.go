@@ -46,6 +46,19 @@ func (a *axis) settle(from, to float64) {
 	a.from, a.to = from, to
 }
 
+// pad widens the range, so that no line lies on the frame. What begins or ends at 0 keeps to it.
+func (a *axis) pad() {
+	room := (a.max - a.min) * 0.05
+	low, high := a.min-room, a.max+room
+	if !a.log && a.min >= 0 {
+		low = max(low, 0)
+	}
+	if !a.log && a.max <= 0 {
+		high = min(high, 0)
+	}
+	a.min, a.max = low, high
+}
+
 func (a *axis) place(v float64) float64 {
 	return a.from + (a.scale(v)-a.min)/(a.max-a.min)*(a.to-a.from)
 }
@@ -68,7 +81,7 @@ func (a *axis) ticks() []float64 {
 	}
 	var ticks []float64
 	for i := math.Ceil(low / step); i <= math.Floor(high/step); i++ {
-		ticks = append(ticks, i*step)
+		ticks = append(ticks, i*step+0) // -0 is 0
 	}
 	return ticks
 }

@@ -51,6 +51,7 @@ func (c *Chart) SVG() []byte {
 	top := p.names(names)
 	x.settle(left, width-right)
 	y.settle(height-bottom, top)
+	y.pad()
 	p.frame(x, y, top, c.XLabel, c.YLabel)
 	for i := range c.Series {
 		c.line(p, &c.Series[i], x, y, paint[i])

@@ -45,7 +45,7 @@ func (r *Report) Counted(split string, c *Counts) {
 // Curves are those of a training that counts unit ("pairs"): a step's own, and what every training has.
 func Curves(unit string, own ...steps.Curves) []steps.Curves {
 	all := append(own,
-		steps.Curves{File: "lr.svg", Title: "Learning rate", YLabel: "learning rate", Lines: []string{"lr"}},
+		steps.Curves{File: "lr.svg", Title: "Learning rate", YLabel: "learning rate", Exact: true, Lines: []string{"lr"}},
 		steps.Curves{File: "grad_norm.svg", Title: "Norm of the gradient, before clipping", YLabel: "norm", LogY: true, Lines: []string{"grad_norm"}})
 	for i := range all {
 		all[i].X, all[i].XLabel = unit, unit

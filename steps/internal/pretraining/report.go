@@ -85,11 +85,11 @@ func (r *result) report(rt *steps.Runtime, dir string) error {
 func (r *Run) curves() []steps.Curves {
 	all := []steps.Curves{
 		{File: "loss.svg", Title: "Loss", YLabel: "nats per token", LogX: true, Lines: []string{"loss"}, Points: []string{"eval_loss"}},
-		{File: "lr.svg", Title: "Learning rate", YLabel: "learning rate", Lines: []string{"lr"}},
+		{File: "lr.svg", Title: "Learning rate", YLabel: "learning rate", Exact: true, Lines: []string{"lr"}},
 		{File: "grad_norm.svg", Title: "Norm of the gradient, before clipping", YLabel: "norm", LogY: true, Lines: []string{"grad_norm"}},
 	}
 	if len(r.Batch.Ramp) > 0 {
-		all = append(all, steps.Curves{File: "batch.svg", Title: "Batch", YLabel: "tokens per step", Lines: []string{"batch"}})
+		all = append(all, steps.Curves{File: "batch.svg", Title: "Batch", YLabel: "tokens per step", Exact: true, Lines: []string{"batch"}})
 	}
 	if r.Gate != nil {
 		all = append(all, steps.Curves{File: "gate.svg", Title: "The gate", YLabel: "share found; ratio of losses", Points: []string{"needles", "short_loss_ratio"}})

@@ -92,7 +92,7 @@ func Markdown(curves []steps.Curves) string {
 func (all Metrics) Chart(c *steps.Curves) *figure.Chart {
 	out := &figure.Chart{Title: c.Title, XLabel: c.XLabel, YLabel: c.YLabel, LogX: c.LogX, LogY: c.LogY}
 	add := func(name string, points bool) {
-		s := figure.Series{Name: strings.ReplaceAll(name, "_", " "), Points: points, Smooth: !points}
+		s := figure.Series{Name: strings.ReplaceAll(name, "_", " "), Points: points, Smooth: !points && !c.Exact}
 		at := 0.0
 		for _, m := range all {
 			if x, ok := m[c.X]; ok {

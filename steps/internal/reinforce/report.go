@@ -151,7 +151,7 @@ func (t *Training) curves() []steps.Curves {
 		{File: "entropy.svg", Title: "Entropy", YLabel: "nats per token", Lines: []string{"entropy"}},
 		{File: "length.svg", Title: "Length of the answers", YLabel: "tokens", Lines: []string{"length"}},
 		{File: "clip_fraction.svg", Title: "Tokens whose ratio is clipped", YLabel: "share", Lines: []string{"clip_fraction"}},
-		{File: "lr.svg", Title: "Learning rate", YLabel: "learning rate", Lines: []string{"lr"}},
+		{File: "lr.svg", Title: "Learning rate", YLabel: "learning rate", Exact: true, Lines: []string{"lr"}},
 		{File: "grad_norm.svg", Title: "Norm of the gradient, before clipping", YLabel: "norm", LogY: true, Lines: []string{"grad_norm"}},
 	}
 	for i := range all {
