@@ -58,7 +58,7 @@ func SVGWith(w io.Writer, p *plan.Plan, stateOf func(*plan.Step) journal.State) 
 	}
 	height := margin*2 + len(layers)*(nodeHeight+layerGap) - layerGap
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="dag" width="%.0f" height="%d" viewBox="0 0 %[1].0f %[2]d" font-family="ui-monospace, monospace" font-size="12">`+"\n", width+margin, max(height, 2*margin))
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="dag" width="%.0f" height="%d" viewBox="0 0 %.0[1]f %[2]d" font-family="ui-monospace, monospace" font-size="12">`+"\n", width+margin, max(height, 2*margin))
 	fmt.Fprintf(&b, "<title>%s</title>\n<style>%s</style>\n", html.EscapeString(p.Program.Name), dagStyle)
 	for _, layer := range layers {
 		for _, n := range layer {

@@ -39,6 +39,9 @@ func (a *axis) settle(from, to float64) {
 	if a.min > a.max {
 		a.min, a.max = 0, 1
 	}
+	if a.min == 0 && a.max == 0 && !a.log {
+		a.max = 1
+	}
 	if a.min == a.max {
 		pad := max(math.Abs(a.min)/10, 1e-9)
 		a.min, a.max = a.min-pad, a.max+pad

@@ -11,7 +11,7 @@ import (
 // The picture's measures, in pixels. Small, so that the letters can still be read where a telephone shows it.
 const (
 	width, height = 480, 300
-	left, right   = 62, 16
+	left, right   = 72, 16
 	bottom        = 46
 	titleAt       = 20
 	charWidth     = 6.3 // of a letter, about
