@@ -26,7 +26,7 @@ generate: ## remake generated code
 	$(GO) generate ./...
 
 golden: ## rewrite the golden files of the tests from what the code does now; read the diff
-	ATHANOR_GOLDEN=update $(GO) test ./dsl/... ./engine/...
+	ATHANOR_GOLDEN=update $(GO) test ./dsl/... ./engine/... ./steps/page
 
 bench: ## operators against the machine's limits; BENCHMARKS.md says how to read it
 	$(GO) test -run '^$$' -bench . ./gpu/cpu ./steps/internal/bpe

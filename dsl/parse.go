@@ -29,6 +29,9 @@ type file struct {
 	body *hclsyntax.Body
 }
 
+// Text is the text of a file of the pipeline, by its name in Program.Files.
+func (s *Source) Text(name string) string { return string(s.texts[name]) }
+
 // Parse reads a pipeline: a file, or the .hcl files of a folder in the order of their names, without its subfolders.
 // The Source is never nil: diagnostics are written with it.
 func Parse(path string) (*Source, hcl.Diagnostics) {

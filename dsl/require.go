@@ -69,6 +69,36 @@ func (s *scope) values(e hclsyntax.Expression, ctx *hcl.EvalContext) string {
 	return strings.Join(slices.Compact(lines), ", ")
 }
 
+// A Requirement is a require block of a step.
+type Requirement struct {
+	Condition string    // as it is written
+	Holds     cty.Value // bool, unknown while something that it refers to is
+	Message   string    // what is wrong, if it does not hold
+}
+
+// Requirements evaluates the step's require blocks with what is known. A condition that cannot be evaluated is unknown.
+func (st *Step) Requirements(known Known) []Requirement {
+	s := *st.program.scope(known, nil)
+	s.each, s.self = st.each, st
+	var all []Requirement
+	for _, r := range st.block.rules {
+		if r.broken {
+			continue
+		}
+		found := Requirement{Holds: cty.UnknownVal(cty.Bool)}
+		place := r.condition.Range()
+		found.Condition = strings.Join(strings.Fields(string(place.SliceBytes(st.program.source.texts[place.Filename]))), " ")
+		if holds, message, bad := r.eval(&s); !bad.HasErrors() && holds.IsKnown() {
+			found.Holds = holds
+			if holds.False() {
+				found.Message = message
+			}
+		}
+		all = append(all, found)
+	}
+	return all
+}
+
 // CheckRequire evaluates the step's require blocks, with its own outputs among what is known, and returns one error
 // for each that does not hold. What is not known yet is not an error.
 func (st *Step) CheckRequire(known Known) hcl.Diagnostics {

@@ -104,7 +104,7 @@ Exit codes: 0 done, 1 a step failed, 2 bad invocation or invalid pipeline, 3 a g
 	}
 	root.AddCommand(
 		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.runCommand(),
-		a.showCommand(), a.whyCommand(), a.graphCommand(), a.runsCommand(), a.logsCommand(),
+		a.showCommand(), a.whyCommand(), a.graphCommand(), a.runsCommand(), a.logsCommand(), a.reportCommand(),
 		a.stepsCommand(), a.storeCommand(), a.exportCommand(), a.chatCommand(), a.versionCommand(), a.workerCommand(),
 	)
 	return root

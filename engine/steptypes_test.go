@@ -208,6 +208,9 @@ func runCount(ctx context.Context, rt *steps.Runtime) error {
 	if resumed {
 		rt.Log("goes on from %d", s.At)
 	}
+	if err := rt.Curves([]steps.Curves{{File: "loss.svg", Title: "Loss", X: "step", XLabel: "steps", YLabel: "loss", Lines: []string{"loss"}}}); err != nil {
+		return err
+	}
 	first := s.At
 	for s.At < c.To {
 		select {
@@ -265,7 +268,7 @@ var measureType = steps.Type{
 		lines := float64(strings.Count(string(data), "\n"))
 		rt.Set("score", lines*c.Scale)
 		rt.Set("parts", map[string]float64{"lines": lines, "bytes": float64(len(data))})
-		return writeOutput(rt, "report", "report.md", fmt.Sprintf("score %g\n", lines*c.Scale))
+		return writeOutput(rt, "report", "summary.md", fmt.Sprintf("# A measurement\n\nscore %g\n", lines*c.Scale))
 	},
 }
 
@@ -373,6 +376,13 @@ var gateType = steps.Type{
 		}
 		rt.Set("loss", 3.5)
 		if c.Want < 3.5 {
+			dir, err := rt.Unfinished()
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, "summary.md"), []byte("# A gate\n\nIt has measured 3.5 & <more>.\n"), 0o666)
+			}
+			if err != nil {
+				return err
+			}
 			return &steps.GateError{Path: "want", Message: fmt.Sprintf("the loss is 3.5 and %g was wanted", c.Want)}
 		}
 		return nil

@@ -19,6 +19,7 @@ type Event struct {
 	Metrics map[string]float64 `json:"metrics,omitempty"` // metric, progress: figures worth showing
 	Values  map[string]any     `json:"values,omitempty"`  // done: the value outputs
 	Outputs map[string]string  `json:"outputs,omitempty"` // done: artifact outputs, name → folder
+	Device  string             `json:"device,omitempty"`  // done: what the step has computed on; empty if on none
 }
 
 // An EventKind says what an Event reports.

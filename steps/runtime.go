@@ -178,7 +178,7 @@ func (rt *Runtime) Warn(format string, args ...any) {
 }
 
 // MetricsFile is the path of the recorded figures: one JSON object a line, with "step".
-func (rt *Runtime) MetricsFile() string { return filepath.Join(rt.spec.WorkDir, "metrics.jsonl") }
+func (rt *Runtime) MetricsFile() string { return filepath.Join(rt.spec.WorkDir, metricsName) }
 
 func (rt *Runtime) emit(e Event) {
 	if e.Time.IsZero() {
@@ -205,6 +205,12 @@ func (rt *Runtime) Do(ctx context.Context, t *Type) error {
 	case err == nil:
 		rt.mu.Lock()
 		end.Values, end.Outputs = rt.values, rt.outputs
+		if rt.device != nil {
+			info := rt.device.Info()
+			if end.Device = info.Name; info.Threads > 0 {
+				end.Device += fmt.Sprintf(", %d threads", info.Threads)
+			}
+		}
 		rt.mu.Unlock()
 	case ctx.Err() != nil:
 		end = Event{Kind: EventStopped, Message: err.Error()}

@@ -22,11 +22,11 @@ import (
 var Type = steps.Type{
 	Name:    "anneal",
 	Doc:     "Ends pre-training: the learning rate falls to zero on the best data, and the model is the average of its weights on the way.",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The average of the weights, with its tokenizer, a Hugging Face folder."},
-		{Name: "report", Type: "report", Doc: "metrics.jsonl, loss.svg, samples.jsonl, summary.md."},
+		{Name: "report", Type: "report", Doc: "metrics.jsonl and its curves, samples.jsonl, summary.md."},
 		{Name: "loss", Type: "number", Doc: "Held-out loss of the model in nats per token; without held-out documents, train_loss."},
 		{Name: "bits_per_byte", Type: "number", Doc: "The same per byte of text, in bits: comparable between tokenizers."},
 		{Name: "last_loss", Type: "number", Doc: "Held-out loss of the last weights, before averaging; without an average, loss."},

@@ -20,6 +20,7 @@ import (
 	"athanor/steps/ppo"
 	"athanor/steps/preferences"
 	"athanor/steps/pretrain"
+	"athanor/steps/report"
 	"athanor/steps/rewardmodel"
 	"athanor/steps/scalinglaw"
 	"athanor/steps/sft"
@@ -46,4 +47,5 @@ var Types = []steps.Type{
 	grpo.Type,
 	dpo.Type,
 	evaluate.Type,
+	report.Type,
 }

@@ -15,11 +15,11 @@ import (
 var Type = steps.Type{
 	Name:    "dpo",
 	Doc:     "Moves a chat model towards the better answers of preference pairs, or of answers marked as good and bad (DPO and its relatives).",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The aligned chat model with its tokenizer and chat template, a Hugging Face folder."},
-		{Name: "report", Type: "report", Doc: "metrics.jsonl, loss.svg, rewards.svg, logp.svg, summary.md; samples.jsonl if there is a sample block."},
+		{Name: "report", Type: "report", Doc: "metrics.jsonl and its curves, summary.md; samples.jsonl if there is a sample block."},
 		{Name: "accuracy", Type: "number", Doc: "Share of held-out pairs whose better answer has the higher implicit reward; of training pairs if none are held back. Of kto, share of the answers whose reward is on the right side of the KL term."},
 		{Name: "margin", Type: "number", Doc: "Mean difference of the two rewards, or of good and bad answers, on the same examples."},
 		{Name: "chosen_logp", Type: "number", Doc: "Mean log-probability of the better answers, on the same pairs. It may fall while the margin grows."},

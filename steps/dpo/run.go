@@ -58,6 +58,9 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err := t.settings.Prepare(t.model, rt.Seed()); err != nil {
 		return t.settings.Blame(err, t.micro)
 	}
+	if err := rt.Curves(t.curves()); err != nil {
+		return err
+	}
 	t.observer = &finetune.Observer{Runtime: rt, Measure: func(ctx context.Context) (map[string]float64, error) { return t.measure(ctx, rt) }}
 	t.observer.Sampling(t.base, t.model, t.config.Sample)
 	loop := t.settings.Loop(t.model, t.objective, t.unit, t.data.Examples, t.micro, rt.Seed())
@@ -221,8 +224,13 @@ func (t *training) report(rt *steps.Runtime) error {
 		r.Row(of+" KL term", "%.4f nats per answer", kl)
 	}
 	r.Row("training loss, last tenth", "%.4f", t.summary.Loss)
-	return r.Write(rt,
-		finetune.Chart{File: "loss.svg", Title: "Loss", YLabel: "loss per " + strings.TrimSuffix(t.unit, "s"), Lines: []string{"loss"}, Points: []string{"eval_loss"}},
-		finetune.Chart{File: "rewards.svg", Title: "Implicit rewards", YLabel: "reward", Lines: []string{"chosen_reward", "rejected_reward"}, Points: []string{"eval_chosen_reward", "eval_rejected_reward"}},
-		finetune.Chart{File: "logp.svg", Title: "Log-probability of answers", YLabel: "nats per answer", Points: []string{"eval_chosen_logp", "eval_rejected_logp"}})
+	return r.Write(rt, t.curves())
+}
+
+// curves say what a run records and how to draw it.
+func (t *training) curves() []steps.Curves {
+	return finetune.Curves(t.unit,
+		steps.Curves{File: "loss.svg", Title: "Loss", YLabel: "loss per " + strings.TrimSuffix(t.unit, "s"), Lines: []string{"loss"}, Points: []string{"eval_loss"}},
+		steps.Curves{File: "rewards.svg", Title: "Implicit rewards", YLabel: "reward", Lines: []string{"chosen_reward", "rejected_reward"}, Points: []string{"eval_chosen_reward", "eval_rejected_reward"}},
+		steps.Curves{File: "logp.svg", Title: "Log-probability of answers", YLabel: "nats per answer", Points: []string{"eval_chosen_logp", "eval_rejected_logp"}})
 }

@@ -17,11 +17,11 @@ import (
 var Type = steps.Type{
 	Name:    "extend_context",
 	Doc:     "Makes a model for longer texts, in stages that end when it has recovered on short texts and finds every needle in long ones.",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The model of the last stage with its tokenizer, a Hugging Face folder."},
-		{Name: "report", Type: "report", Doc: "summary.md, stages.json, needles_CONTEXT.svg of each stage."},
+		{Name: "report", Type: "report", Doc: "summary.md, stages.json, loss_CONTEXT.svg, gate_CONTEXT.svg, needles_CONTEXT.svg of each stage."},
 		{Name: "context", Type: "number", Doc: "Context of the last stage."},
 		{Name: "loss", Type: "number", Doc: "Held-out loss at that context, in nats per token."},
 		{Name: "bits_per_byte", Type: "number", Doc: "The same per byte of text, in bits."},

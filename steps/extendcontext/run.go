@@ -42,12 +42,14 @@ func run(_ context.Context, rt *steps.Runtime) error {
 		}
 		total += s.Tokens
 		stages = append(stages, s)
-		svg, err := os.ReadFile(filepath.Join(child.Artifacts["report"].Path, "needles.svg"))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(report, heatMap(s)), svg, 0o666)
-		}
-		if err != nil {
-			return err
+		for _, name := range drawings {
+			svg, err := os.ReadFile(filepath.Join(child.Artifacts["report"].Path, name+".svg"))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(report, s.drawing(name)), svg, 0o666)
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	model, err := rt.Output("model")
@@ -74,7 +76,10 @@ func run(_ context.Context, rt *steps.Runtime) error {
 	return os.WriteFile(filepath.Join(report, "summary.md"), summary(stages), 0o666)
 }
 
-func heatMap(s stage) string { return fmt.Sprintf("needles_%d.svg", s.Context) }
+// drawings are what the report takes over from the report of each stage.
+var drawings = []string{"loss", "gate", "needles"}
+
+func (s stage) drawing(name string) string { return fmt.Sprintf("%s_%d.svg", name, s.Context) }
 
 // summary is the page for people.
 func summary(stages []stage) []byte {
@@ -86,7 +91,10 @@ func summary(stages []stage) []byte {
 			s.Context, s.Tokens, s.Loss, s.BitsPerByte, s.ShortLoss, s.ShortLoss/s.ShortLossBefore, 100*s.Needles)
 	}
 	for _, s := range stages {
-		fmt.Fprintf(&b, "\n![needles up to %d tokens](%s)\n", s.Context, heatMap(s))
+		fmt.Fprintf(&b, "\n## The stage of %d tokens\n", s.Context)
+		for _, name := range drawings {
+			fmt.Fprintf(&b, "\n![%s, %d tokens](%s)\n", name, s.Context, s.drawing(name))
+		}
 	}
 	return []byte(b.String())
 }

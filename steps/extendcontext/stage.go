@@ -16,11 +16,11 @@ import (
 var stageType = steps.Type{
 	Name:    "extend_context.stage",
 	Doc:     "Trains a model on longer texts until the gate holds.",
-	Version: 1,
+	Version: 2,
 	Config:  stageConfig{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The model, for the context of the stage."},
-		{Name: "report", Type: "report", Doc: "metrics.jsonl, loss.svg, needles.svg, summary.md."},
+		{Name: "report", Type: "report", Doc: "metrics.jsonl, curves and needles.svg, summary.md."},
 		{Name: "loss", Type: "number", Doc: "Held-out loss at the stage's context, in nats per token."},
 		{Name: "bits_per_byte", Type: "number", Doc: "The same per byte of text, in bits."},
 		{Name: "train_loss", Type: "number", Doc: "Mean training loss between the last two checks."},

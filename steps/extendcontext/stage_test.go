@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -126,6 +127,12 @@ func TestAGateThatDoesNotHold(t *testing.T) {
 			}
 			if kept, err := filepath.Glob(filepath.Join(dir, "checkpoints", "*", "state.json")); err != nil || len(kept) == 0 {
 				t.Errorf("%v: no checkpoint is kept", err)
+			}
+			// The report of what was trained stays: its grids say why the gate does not hold.
+			for name, says := range map[string]string{"summary.md": "## The gate", "needles.svg": "Needles found, context 128", "gate.svg": "<circle", "loss.svg": "<path"} {
+				if text, err := os.ReadFile(filepath.Join(dir, "unfinished", name)); err != nil || !strings.Contains(string(text), says) {
+					t.Errorf("%s: %v\n%s", name, err, text)
+				}
 			}
 			// Again: the same end at once, without training.
 			l, again := traintest.Attempt(t, context.Background(), &stageType, config, dir, nil)

@@ -196,5 +196,5 @@ func (g *generation) report(t *tally) error {
 	}
 	r.Row("length", "%.1f tokens", t.tokens/n)
 	r.Row("ended by themselves", "%.1f %%", 100*t.end/n)
-	return r.Write(g.runtime)
+	return r.Write(g.runtime, nil)
 }

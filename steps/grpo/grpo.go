@@ -17,7 +17,7 @@ import (
 var Type = steps.Type{
 	Name:     "grpo",
 	Doc:      "Aligns a chat model with rules or a reward model by comparing several answers to each prompt (GRPO).",
-	Version:  1,
+	Version:  2,
 	Config:   Config{},
 	Outputs:  reinforce.Outputs,
 	Check:    check,

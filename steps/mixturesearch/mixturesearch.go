@@ -17,7 +17,7 @@ import (
 var Type = steps.Type{
 	Name:    "mixture_search",
 	Doc:     "Finds the weights of a mixture with which a model does best on a target: trains small models on sampled weights and fits a law.",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "weights", Type: "map(number)", Doc: "The best weight of each part, by its name; together they are 1."},

@@ -17,7 +17,7 @@ import (
 var Type = steps.Type{
 	Name:     "ppo",
 	Doc:      "Aligns a chat model with a reward model or with rules (PPO).",
-	Version:  1,
+	Version:  2,
 	Config:   Config{},
 	Outputs:  reinforce.Outputs,
 	Check:    check,

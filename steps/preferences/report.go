@@ -52,7 +52,7 @@ func (p *pairing) report(pairs []pair) error {
 		r.Row("without a pair", "%s", dropped)
 	}
 	r.Files = map[string][]byte{"margins.svg": margins(pairs).SVG()}
-	return r.Write(rt)
+	return r.Write(rt, nil)
 }
 
 // samples are the two answers of some pairs, the better first.

@@ -18,11 +18,11 @@ import (
 var Type = steps.Type{
 	Name:    "pretrain",
 	Doc:     "Trains a language model on a mixture of tokens, from the weights of another step.",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The trained model with its tokenizer, a Hugging Face folder; its max_position_embeddings is the context trained on."},
-		{Name: "report", Type: "report", Doc: "metrics.jsonl, loss.svg, samples.jsonl, summary.md."},
+		{Name: "report", Type: "report", Doc: "metrics.jsonl and its curves, samples.jsonl, summary.md."},
 		{Name: "loss", Type: "number", Doc: "Held-out loss in nats per token; without held-out documents, train_loss."},
 		{Name: "bits_per_byte", Type: "number", Doc: "The same per byte of text, in bits: comparable between tokenizers."},
 		{Name: "train_loss", Type: "number", Doc: "Mean training loss over the last tenth of the run, in nats per token."},

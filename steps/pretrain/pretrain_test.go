@@ -160,7 +160,7 @@ func TestRun(t *testing.T) {
 	}
 	want := []string{
 		"model/config.json", "model/generation_config.json", "model/model.safetensors", "model/tokenizer.json",
-		"model/tokenizer_config.json", "report/loss.svg", "report/metrics.jsonl", "report/samples.jsonl", "report/summary.md",
+		"model/tokenizer_config.json", "report/batch.svg", "report/grad_norm.svg", "report/loss.svg", "report/lr.svg", "report/metrics.jsonl", "report/samples.jsonl", "report/summary.md",
 	}
 	if names := slices.Sorted(maps.Keys(files)); !slices.Equal(names, want) {
 		t.Errorf("files %v", names)

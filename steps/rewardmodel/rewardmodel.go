@@ -14,11 +14,11 @@ import (
 var Type = steps.Type{
 	Name:    "reward_model",
 	Doc:     "Trains a model to score answers, from pairs of a better and a worse answer.",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The reward model with its tokenizer: a Hugging Face folder for sequence classification with one label. A score minus score_shift of its config.json is the reward."},
-		{Name: "report", Type: "report", Doc: "metrics.jsonl, loss.svg, accuracy.svg, calibration.svg, summary.md."},
+		{Name: "report", Type: "report", Doc: "metrics.jsonl and its curves, calibration.svg, summary.md."},
 		{Name: "accuracy", Type: "number", Doc: "Share of held-out pairs whose better answer has the higher score; of training pairs if none are held back."},
 		{Name: "loss", Type: "number", Doc: "Loss on the same pairs, without centring."},
 		{Name: "calibration_error", Type: "number", Doc: "How far the model's confidence in its choices is from their accuracy, on the same pairs."},

@@ -44,6 +44,9 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err := t.settings.Prepare(t.model, rt.Seed()); err != nil {
 		return t.settings.Blame(err, t.micro)
 	}
+	if err := rt.Curves(curves()); err != nil {
+		return err
+	}
 	t.observer = &finetune.Observer{Runtime: rt, Measure: t.measure}
 	objective := &bradleyTerry{margin: t.config.Margin, centring: t.config.Centring}
 	loop := t.settings.Loop(t.model, objective, "pairs", t.data.Examples, t.micro, rt.Seed())
@@ -193,7 +196,12 @@ func (t *training) report(rt *steps.Runtime, c calibration) error {
 			{Name: "ideal", X: []float64{0.5, 1}, Y: []float64{0.5, 1}},
 		},
 	}).SVG()}
-	return r.Write(rt,
-		finetune.Chart{File: "loss.svg", Title: "Loss", YLabel: "nats per pair", Lines: []string{"loss"}, Points: []string{"eval_loss"}},
-		finetune.Chart{File: "accuracy.svg", Title: "Accuracy", YLabel: "share of pairs", Lines: []string{"accuracy"}, Points: []string{"eval_accuracy"}})
+	return r.Write(rt, curves())
+}
+
+// curves say what a run records and how to draw it.
+func curves() []steps.Curves {
+	return finetune.Curves("pairs",
+		steps.Curves{File: "loss.svg", Title: "Loss", YLabel: "nats per pair", Lines: []string{"loss"}, Points: []string{"eval_loss"}},
+		steps.Curves{File: "accuracy.svg", Title: "Accuracy", YLabel: "share of pairs", Lines: []string{"accuracy"}, Points: []string{"eval_accuracy"}})
 }

@@ -42,7 +42,7 @@ func (r *result) found() bool { return r.tokens > 0 }
 
 // curves draws the left panel of figure 3 of arXiv 2203.15556: the loss over N, a curve for each budget, its minimum marked.
 func (r *result) curves() *figure.Chart {
-	chart := &figure.Chart{Title: "Loss at equal compute", XLabel: "parameters per token, C/6D", YLabel: "held-out loss, nats per token", LogX: true, NamesInside: true}
+	chart := &figure.Chart{Title: "Loss at equal compute", XLabel: "parameters per token, C/6D", YLabel: "held-out loss, nats per token", LogX: true}
 	for i := range r.law.Curves {
 		c := &r.law.Curves[i]
 		points := figure.Series{Name: Budget(c.Budget) + " FLOPs", NoLine: true}

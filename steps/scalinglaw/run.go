@@ -100,8 +100,10 @@ func (r *result) extrapolate(rt *steps.Runtime) error {
 
 // fail ends the step without a law. What has been measured stays beside the work, drawn, since it says what to do.
 func (r *result) fail(rt *steps.Runtime, problem, path string) error {
-	dir := filepath.Join(rt.Spec().WorkDir, "without_law")
-	err := r.write(dir)
+	dir, err := rt.Unfinished()
+	if err == nil {
+		err = r.write(dir)
+	}
 	return errors.Join(steps.Blame(path, "%s. The curves are drawn in %s", problem, filepath.Join(dir, "isoflop.svg")), err)
 }
 

@@ -17,7 +17,7 @@ import (
 var Type = steps.Type{
 	Name:    "scaling_law",
 	Doc:     "Finds the size of model, and the tokens, that a compute budget is best spent on: trains small models at small budgets and extrapolates.",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "n_layer", Type: "number", Doc: "Layers of the model for target."},

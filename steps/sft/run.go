@@ -39,6 +39,9 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err := t.settings.Prepare(t.model, rt.Seed()); err != nil {
 		return t.settings.Blame(err, t.micro)
 	}
+	if err := rt.Curves(curves()); err != nil {
+		return err
+	}
 	t.observer = &finetune.Observer{Runtime: rt, Measure: t.measure}
 	t.observer.Sampling(t.base, t.model, t.config.Sample)
 	loop := t.settings.Loop(t.model, train.CrossEntropy{ZLoss: t.config.ZLoss}, "conversations", t.data.Examples, t.micro, rt.Seed())
@@ -112,9 +115,14 @@ func (t *training) report(rt *steps.Runtime) error {
 	r.Row(of+" loss", "%.4f nats per token of the assistant", figures["eval_loss"])
 	r.Row(of+" token accuracy", "%.4f", figures["eval_accuracy"])
 	r.Row("training loss, last tenth", "%.4f nats per token of the assistant", t.summary.Loss)
-	return r.Write(rt,
-		finetune.Chart{File: "loss.svg", Title: "Loss", YLabel: "nats per token", Lines: []string{"loss"}, Points: []string{"eval_loss"}},
-		finetune.Chart{File: "accuracy.svg", Title: "Token accuracy", YLabel: "share", Points: []string{"eval_accuracy"}})
+	return r.Write(rt, curves())
+}
+
+// curves say what a run records and how to draw it.
+func curves() []steps.Curves {
+	return finetune.Curves("conversations",
+		steps.Curves{File: "loss.svg", Title: "Loss", YLabel: "nats per token", Lines: []string{"loss"}, Points: []string{"eval_loss"}},
+		steps.Curves{File: "accuracy.svg", Title: "Token accuracy", YLabel: "share", Points: []string{"eval_accuracy"}})
 }
 
 // estimate says what the training will need, as soon as the model's shape is known.

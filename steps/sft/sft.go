@@ -15,11 +15,11 @@ import (
 var Type = steps.Type{
 	Name:    "sft",
 	Doc:     "Fine-tunes a language model on dialogues, so that it answers as the assistant does in them.",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The chat model with its tokenizer and chat template, a Hugging Face folder."},
-		{Name: "report", Type: "report", Doc: "metrics.jsonl, loss.svg, accuracy.svg, summary.md; samples.jsonl if there is a sample block."},
+		{Name: "report", Type: "report", Doc: "metrics.jsonl and its curves, summary.md; samples.jsonl if there is a sample block."},
 		{Name: "loss", Type: "number", Doc: "Loss on held-out dialogues in nats per token of the assistant; on training dialogues if none are held back."},
 		{Name: "accuracy", Type: "number", Doc: "Share of the same tokens that the model finds likeliest."},
 		{Name: "train_loss", Type: "number", Doc: "Mean training loss over the last tenth of the run."},

@@ -57,7 +57,7 @@ func TestRun(t *testing.T) {
 	files, l, dir := traintest.Whole(t, &Type, c)
 	if got := slices.Sorted(maps.Keys(files)); !slices.Equal(got, []string{
 		"model/config.json", "model/generation_config.json", "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json",
-		"report/accuracy.svg", "report/loss.svg", "report/metrics.jsonl", "report/samples.jsonl", "report/summary.md",
+		"report/accuracy.svg", "report/grad_norm.svg", "report/loss.svg", "report/lr.svg", "report/metrics.jsonl", "report/samples.jsonl", "report/summary.md",
 	}) {
 		t.Errorf("files %v", got)
 	}

@@ -156,10 +156,11 @@ func (a *attempt) commit(end steps.Event, out *outcome) {
 	if err == nil {
 		material, err = json.Marshal(a.step.Material)
 	}
+	host, _ := os.Hostname() // for the record only
 	if err == nil {
 		out.made, err = a.o.State.Store.Commit(store.Action{
 			Key: a.step.Key, Type: a.step.Type.Name, Version: a.step.Type.Version, Material: material, Values: values,
-			Created: time.Now(), Seconds: time.Since(a.started).Seconds(), Engine: a.o.Engine,
+			Created: time.Now(), Seconds: time.Since(a.started).Seconds(), Engine: a.o.Engine, Host: host, Device: end.Device,
 		}, folders)
 	}
 	if err == nil {

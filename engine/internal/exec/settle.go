@@ -32,7 +32,7 @@ func (s *scheduler) settle(o outcome) error {
 	switch {
 	case o.interrupted:
 		s.result.Interrupted = true
-		s.end(o.step, journal.StepRecord{State: journal.Interrupted, Started: o.started})
+		s.end(o.step, journal.StepRecord{State: journal.Interrupted, Started: o.started, FLOPs: o.flops})
 	case o.err != nil:
 		if s.heal(o.step, o.err) {
 			return nil

@@ -175,6 +175,16 @@ func (j *Journal) Runs(limit int) ([]Run, error) {
 	return runs, rows.Err()
 }
 
+// Work is what the attempts have taken that led to the result of a key, or will: seconds, and floating-point operations
+// as far as they were counted. Those that led to a result before it do not count. An engine that was killed has not
+// recorded its last attempt.
+func (j *Journal) Work(key string) (seconds, flops float64, err error) {
+	err = j.db.QueryRow("SELECT TOTAL(seconds), TOTAL(flops) FROM steps WHERE key = ?1 AND state IN ('done', 'failed', 'interrupted')"+
+		" AND run > COALESCE((SELECT run FROM steps WHERE key = ?1 AND state = 'done' ORDER BY run DESC LIMIT 1 OFFSET 1), 0)", key).
+		Scan(&seconds, &flops)
+	return seconds, flops, err
+}
+
 // Rate is the speed at which the latest finished step of a type worked, in floating-point operations per second, or
 // false if none has been measured.
 func (j *Journal) Rate(stepType string) (float64, bool) {

@@ -61,6 +61,8 @@ type Action struct {
 	Created  time.Time         `json:"created"`
 	Seconds  float64           `json:"seconds"`
 	Engine   string            `json:"engine"`
+	Host     string            `json:"host,omitempty"`   // where it was made
+	Device   string            `json:"device,omitempty"` // what it was computed on; empty if on none
 }
 
 // A DamageError says that an output of a finished step is gone or is not what it was.
@@ -171,7 +173,7 @@ func (s *Store) List() ([]Action, error) {
 
 // Settle drops what a finished step no longer needs — checkpoints, scratch files — and keeps its log and figures.
 func (s *Store) Settle(key string) error {
-	for _, name := range []string{"out", "tmp", "checkpoints"} {
+	for _, name := range []string{"out", "tmp", "unfinished", "checkpoints"} {
 		if err := os.RemoveAll(filepath.Join(s.WorkDir(key), name)); err != nil {
 			return err
 		}

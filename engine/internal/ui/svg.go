@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"athanor/engine/internal/journal"
 	"athanor/engine/internal/plan"
 )
 
@@ -34,8 +35,20 @@ type node struct {
 	rank, place float64 // rank: the barycenter; place: index in the layer
 }
 
+// The drawing's colours on white paper are written as attributes; this is for screens that are dark. A state is shown by
+// the edge of a step and by its class.
+const dagStyle = `@media screen and (prefers-color-scheme:dark){.dag .node{fill:#1b1f26;stroke:#6e7681}.dag .edge{stroke:#6e7681}.dag .tip{fill:#6e7681}.dag text{fill:#e6e8eb}` +
+	`.dag .done{stroke:#4ac26b}.dag .failed{stroke:#ff7b82}.dag .running,.dag .interrupted{stroke:#e3b341}}`
+
+var stateColours = map[journal.State]string{
+	journal.Done: "#1a7f37", journal.Failed: "#c8283c", journal.Running: "#9a6700", journal.Interrupted: "#9a6700",
+}
+
 // SVG draws the steps and their dependencies.
-func SVG(w io.Writer, p *plan.Plan) error {
+func SVG(w io.Writer, p *plan.Plan) error { return SVGWith(w, p, nil) }
+
+// SVGWith is SVG with the state of each step shown. stateOf may be nil.
+func SVGWith(w io.Writer, p *plan.Plan, stateOf func(*plan.Step) journal.State) error {
 	layers := layout(p)
 	var width float64
 	for _, layer := range layers {
@@ -45,9 +58,8 @@ func SVG(w io.Writer, p *plan.Plan) error {
 	}
 	height := margin*2 + len(layers)*(nodeHeight+layerGap) - layerGap
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%d" font-family="monospace" font-size="12">`+"\n", width+margin, max(height, 2*margin))
-	fmt.Fprintf(&b, "<title>%s</title>\n", html.EscapeString(p.Program.Name))
-	b.WriteString(`<style>rect{fill:#f6f4ee;stroke:#8a7f66}path{fill:none;stroke:#8a7f66;stroke-width:1.3}text{text-anchor:middle;fill:#222}</style>` + "\n")
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="dag" width="%.0f" height="%d" viewBox="0 0 %.0[1]f %[2]d" font-family="ui-monospace, monospace" font-size="12">`+"\n", width+margin, max(height, 2*margin))
+	fmt.Fprintf(&b, "<title>%s</title>\n<style>%s</style>\n", html.EscapeString(p.Program.Name), dagStyle)
 	for _, layer := range layers {
 		for _, n := range layer {
 			for _, m := range n.below {
@@ -57,7 +69,7 @@ func SVG(w io.Writer, p *plan.Plan) error {
 	}
 	for _, layer := range layers {
 		for _, n := range layer {
-			drawNode(&b, n)
+			drawNode(&b, n, stateOf)
 		}
 	}
 	b.WriteString("</svg>\n")
@@ -70,21 +82,31 @@ func (n *node) top() float64 { return float64(margin + n.layer*(nodeHeight+layer
 func drawEdge(b *strings.Builder, from, to *node) {
 	y0, y1 := from.top()+nodeHeight, to.top()
 	if from.step == nil {
-		fmt.Fprintf(b, `<path d="M%.1f %.1fV%.1f"/>`+"\n", from.x, from.top(), y0) // through the layer
+		fmt.Fprintf(b, `<path class="edge" d="M%.1f %.1fV%.1f" fill="none" stroke="#8b949e"/>`+"\n", from.x, from.top(), y0) // through the layer
 	}
 	bend := (y1 - y0) / 2
-	fmt.Fprintf(b, `<path d="M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f"/>`+"\n", from.x, y0, from.x, y0+bend, to.x, y1-bend, to.x, y1)
+	fmt.Fprintf(b, `<path class="edge" d="M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f" fill="none" stroke="#8b949e"/>`+"\n", from.x, y0, from.x, y0+bend, to.x, y1-bend, to.x, y1)
 	if to.step != nil {
-		fmt.Fprintf(b, `<path d="M%.1f %.1fl4 -7h-8z" style="fill:#8a7f66"/>`+"\n", to.x, y1)
+		fmt.Fprintf(b, `<path class="tip" d="M%.1f %.1fl4 -7h-8z" fill="#8b949e"/>`+"\n", to.x, y1)
 	}
 }
 
-func drawNode(b *strings.Builder, n *node) {
+func drawNode(b *strings.Builder, n *node, stateOf func(*plan.Step) journal.State) {
 	if n.step == nil {
 		return
 	}
-	fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%d" rx="6"/>`, n.x-n.width/2, n.top(), n.width, nodeHeight)
-	fmt.Fprintf(b, `<text x="%.1f" y="%.1f">%s</text>`+"\n", n.x, n.top()+nodeHeight/2+4, html.EscapeString(n.step.Name()))
+	class, colour, says := "node", "#8b949e", ""
+	if stateOf != nil {
+		state := stateOf(n.step)
+		class += " " + string(state)
+		if c, ok := stateColours[state]; ok {
+			colour = c
+		}
+		says = "<title>" + string(state) + "</title>"
+	}
+	fmt.Fprintf(b, `<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%d" rx="6" fill="#f6f8fa" stroke="%s" stroke-width="1.5">%s</rect>`,
+		class, n.x-n.width/2, n.top(), n.width, nodeHeight, colour, says)
+	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="#1f2328" pointer-events="none">%s</text>`+"\n", n.x, n.top()+nodeHeight/2+4, html.EscapeString(n.step.Name()))
 }
 
 // layout gives every node its layer and its place.

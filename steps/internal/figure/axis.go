@@ -23,6 +23,13 @@ func (a *axis) scale(v float64) float64 {
 	return v
 }
 
+func (a *axis) unscale(v float64) float64 {
+	if a.log {
+		return math.Pow(10, v)
+	}
+	return v
+}
+
 func (a *axis) include(v float64) {
 	a.min, a.max = min(a.min, a.scale(v)), max(a.max, a.scale(v))
 }
@@ -32,11 +39,27 @@ func (a *axis) settle(from, to float64) {
 	if a.min > a.max {
 		a.min, a.max = 0, 1
 	}
+	if a.min == 0 && a.max == 0 && !a.log {
+		a.max = 1
+	}
 	if a.min == a.max {
 		pad := max(math.Abs(a.min)/10, 1e-9)
 		a.min, a.max = a.min-pad, a.max+pad
 	}
 	a.from, a.to = from, to
+}
+
+// pad widens the range, so that no line lies on the frame. What begins or ends at 0 keeps to it.
+func (a *axis) pad() {
+	room := (a.max - a.min) * 0.05
+	low, high := a.min-room, a.max+room
+	if !a.log && a.min >= 0 {
+		low = max(low, 0)
+	}
+	if !a.log && a.max <= 0 {
+		high = min(high, 0)
+	}
+	a.min, a.max = low, high
 }
 
 func (a *axis) place(v float64) float64 {
@@ -61,7 +84,7 @@ func (a *axis) ticks() []float64 {
 	}
 	var ticks []float64
 	for i := math.Ceil(low / step); i <= math.Floor(high/step); i++ {
-		ticks = append(ticks, i*step)
+		ticks = append(ticks, i*step+0) // -0 is 0
 	}
 	return ticks
 }

@@ -2,7 +2,7 @@ package figure
 
 import (
 	"fmt"
-	"strings"
+	"html"
 )
 
 // Bars is groups of bars side by side, from 0 up.
@@ -20,45 +20,44 @@ type BarSeries struct {
 
 // SVG returns the picture as an SVG document.
 func (c *Bars) SVG() []byte {
-	y := newAxis(false)
+	p, y := newPicture(c.Title), newAxis(false)
 	y.include(0)
-	for _, s := range c.Series {
+	var names []name
+	for i, s := range c.Series {
+		names = append(names, name{s.Name, i % len(colours)})
 		for _, v := range s.Values {
 			if y.shows(v) {
 				y.include(v)
 			}
 		}
 	}
-	y.settle(height-bottom, float64(top+16*len(c.Series)+8)) // the names of the series stand above the bars
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", width, height)
-	text(&b, width/2, 22, "middle", c.Title, ` font-size="15"`)
-	for _, v := range y.ticks() {
-		at := y.place(v)
-		fmt.Fprintf(&b, `<path d="M%d %sH%d" stroke="#ddd"/>`+"\n", left, number(at), width-right)
-		text(&b, left-8, at+4, "end", short(v), "")
-	}
-	text(&b, 18, (top+height-bottom)/2, "middle", c.YLabel, fmt.Sprintf(` transform="rotate(-90 18 %d)"`, (top+height-bottom)/2))
+	top := p.names(names)
+	y.settle(height-bottom, top)
+	p.frame(nil, y, top, "", c.YLabel)
 	group := float64(width-left-right) / float64(max(1, len(c.Groups)))
 	bar := group * 0.8 / float64(max(1, len(c.Series)))
 	floor := y.place(0)
 	for g, name := range c.Groups {
 		at := left + group*float64(g)
-		text(&b, at+group/2, height-bottom+18, "middle", name, "")
+		p.text(at+group/2, height-bottom+16, "middle", fit(name, group), "")
 		for i, s := range c.Series {
 			if !y.shows(s.Values[g]) {
 				continue
 			}
-			ceiling := y.place(s.Values[g])
-			fmt.Fprintf(&b, `<rect x="%s" y="%s" width="%s" height="%s" fill="%s"/>`+"\n",
-				number(at+group*0.1+bar*float64(i)), number(ceiling), number(bar), number(floor-ceiling), colours[i%len(colours)])
+			ceiling, paint := y.place(s.Values[g]), i%len(colours)
+			fmt.Fprintf(p, `<rect class="f%d" x="%s" y="%s" width="%s" height="%s" fill="%s"><title>%s</title></rect>`+"\n",
+				paint+1, number(at+group*0.1+bar*float64(i)), number(ceiling), number(bar), number(floor-ceiling), colours[paint],
+				html.EscapeString(fmt.Sprintf("%s, %s: %s", name, s.Name, short(s.Values[g]))))
 		}
 	}
-	fmt.Fprintf(&b, `<path d="M%d %dV%dH%d" fill="none" stroke="black"/>`+"\n", left, top, height-bottom, width-right)
-	for i, s := range c.Series {
-		text(&b, width-right-6, float64(top+16+16*i), "end", s.Name, fmt.Sprintf(` fill="%s"`, colours[i%len(colours)]))
+	return p.end()
+}
+
+// fit shortens a name so that it does not run into the next.
+func fit(name string, pixels float64) string {
+	letters, room := []rune(name), int(pixels/charWidth)
+	if len(letters) <= room {
+		return name
 	}
-	b.WriteString("</svg>\n")
-	return []byte(b.String())
+	return string(letters[:max(room-1, 0)]) + "…"
 }

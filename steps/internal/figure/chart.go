@@ -1,14 +1,12 @@
-// Package figure draws the figures of reports as SVG: text that any browser shows, that does not change from run to run,
-// and that can be compared line by line. It knows axes and lines, not what they mean.
+// Package figure draws the figures of reports as SVG: text that any browser shows, on white paper and on black, that does
+// not change from run to run, and that can be compared line by line. It knows axes and lines, not what they mean.
 //
-// Start at [Chart].
+// Start at [Chart]; [Curves] makes one of the figures that a step has recorded.
 package figure
 
 import (
 	"fmt"
 	"html"
-	"math"
-	"strconv"
 	"strings"
 )
 
@@ -17,7 +15,6 @@ type Chart struct {
 	Title          string
 	XLabel, YLabel string
 	LogX, LogY     bool // logarithmic axes; points that are not positive are left out
-	NamesInside    bool // the names of the series stand in the middle, where curves that open upwards leave room
 	Series         []Series
 }
 
@@ -27,117 +24,106 @@ type Series struct {
 	X, Y   []float64 // of equal length; points that are not finite are left out
 	Points bool      // marks at the points, for few of them
 	NoLine bool      // marks alone
+	Smooth bool      // where there are many points: what they come to, over a faint line of all of them
 	Colour int       // from 1: that of the first, second … series without one; 0: a new one
 }
 
-// The picture's measures, in pixels.
-const (
-	width, height            = 720, 420
-	left, right, top, bottom = 70, 20, 40, 60
-	mostPoints               = 1000 // of a line: more cannot be told apart
-)
-
-var colours = []string{"#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f"}
-
 // SVG returns the picture as an SVG document.
 func (c *Chart) SVG() []byte {
+	p := newPicture(c.Title)
 	x, y := newAxis(c.LogX), newAxis(c.LogY)
-	for _, s := range c.Series {
-		for i := range s.X {
-			if x.shows(s.X[i]) && y.shows(s.Y[i]) {
-				x.include(s.X[i])
-				y.include(s.Y[i])
+	paint := make([]int, len(c.Series))
+	var names []name
+	for i, s := range c.Series {
+		paint[i] = c.colour(i) % len(colours)
+		shown := 0
+		for j := range s.X {
+			if x.shows(s.X[j]) && y.shows(s.Y[j]) {
+				x.include(s.X[j])
+				y.include(s.Y[j])
+				shown++
 			}
 		}
+		if s.Name != "" && shown > 0 {
+			names = append(names, name{s.Name, paint[i]})
+		}
 	}
+	top := p.names(names)
 	x.settle(left, width-right)
 	y.settle(height-bottom, top)
-
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="white"/>`+"\n", width, height)
-	text(&b, width/2, 22, "middle", c.Title, ` font-size="15"`)
-	for _, v := range x.ticks() {
-		at := x.place(v)
-		fmt.Fprintf(&b, `<path d="M%s %dV%d" stroke="#ddd"/>`+"\n", number(at), top, height-bottom)
-		text(&b, at, height-bottom+18, "middle", short(v), "")
+	y.pad()
+	p.frame(x, y, top, c.XLabel, c.YLabel)
+	for i := range c.Series {
+		c.line(p, &c.Series[i], x, y, paint[i])
 	}
-	for _, v := range y.ticks() {
-		at := y.place(v)
-		fmt.Fprintf(&b, `<path d="M%d %sH%d" stroke="#ddd"/>`+"\n", left, number(at), width-right)
-		text(&b, left-8, at+4, "end", short(v), "")
-	}
-	fmt.Fprintf(&b, `<path d="M%d %dV%dH%d" fill="none" stroke="black"/>`+"\n", left, top, height-bottom, width-right)
-	text(&b, (left+width-right)/2, height-16, "middle", c.XLabel, "")
-	text(&b, 18, (top+height-bottom)/2, "middle", c.YLabel, fmt.Sprintf(` transform="rotate(-90 18 %d)"`, (top+height-bottom)/2))
-	rows, colour := 0, 0
-	for _, s := range c.Series {
-		paint := s.Colour - 1
-		if s.Colour == 0 {
-			paint = colour
-			colour++
-		}
-		c.line(&b, s, x, y, colours[paint%len(colours)])
-		if s.Name != "" {
-			at, anchor := width-right-6, "end"
-			if c.NamesInside {
-				at, anchor = (left+width-right)/2, "middle"
-			}
-			text(&b, at, float64(top+16+16*rows), anchor, s.Name, fmt.Sprintf(` fill="%s"`, colours[paint%len(colours)]))
-			rows++
-		}
-	}
-	b.WriteString("</svg>\n")
-	return []byte(b.String())
+	return p.end()
 }
+
+// colour is that of the series i, from 0.
+func (c *Chart) colour(i int) int {
+	if of := c.Series[i].Colour; of > 0 {
+		return of - 1
+	}
+	n := 0
+	for _, s := range c.Series[:i] {
+		if s.Colour == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// A place is a point of a line, in pixels, and what it stands for.
+type place struct{ x, y, vx, vy float64 }
 
 // line draws one series.
-func (c *Chart) line(b *strings.Builder, s Series, x, y *axis, colour string) {
-	var path, marks strings.Builder
-	every := (len(s.X) + mostPoints - 1) / mostPoints
+func (c *Chart) line(p *picture, s *Series, x, y *axis, paint int) {
+	var points []place
 	for i := range s.X {
-		last := i == len(s.X)-1
-		if !x.shows(s.X[i]) || !y.shows(s.Y[i]) || i%every != 0 && !last {
-			continue
+		if x.shows(s.X[i]) && y.shows(s.Y[i]) {
+			points = append(points, place{x.place(s.X[i]), y.place(s.Y[i]), s.X[i], s.Y[i]})
 		}
+	}
+	switch {
+	case s.Points || s.NoLine:
+		if !s.NoLine {
+			c.path(p, points, paint, `stroke-width="1.8"`)
+		}
+		for _, at := range points {
+			c.mark(p, at, 3, fmt.Sprintf(`class="f%d" fill="%s"`, paint+1, colours[paint]))
+		}
+		return
+	case s.Smooth && len(points) > manyPoints:
+		c.path(p, thin(points), paint, `stroke-width="1" opacity="0.3"`)
+		points = smooth(points, y)
+	default:
+		points = thin(points)
+	}
+	c.path(p, points, paint, `stroke-width="1.8"`)
+	for i, every := 0, max(1, len(points)/hovers); i < len(points); i += every { // what a reader can point at
+		c.mark(p, points[i], 5, `fill="none" pointer-events="all"`)
+	}
+}
+
+// path draws a line through places.
+func (c *Chart) path(p *picture, points []place, paint int, attributes string) {
+	if len(points) == 0 {
+		return
+	}
+	var d strings.Builder
+	for i, at := range points {
 		command := "L"
-		if path.Len() == 0 {
+		if i == 0 {
 			command = "M"
 		}
-		px, py := number(x.place(s.X[i])), number(y.place(s.Y[i]))
-		fmt.Fprintf(&path, "%s%s %s", command, px, py)
-		if s.Points || s.NoLine {
-			fmt.Fprintf(&marks, `<circle cx="%s" cy="%s" r="3" fill="%s"/>`+"\n", px, py, colour)
-		}
+		fmt.Fprintf(&d, "%s%s %s", command, number(at.x), number(at.y))
 	}
-	if !s.NoLine {
-		fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.5"/>`+"\n", path.String(), colour)
-	}
-	b.WriteString(marks.String())
+	fmt.Fprintf(p, `<path class="l%d" d="%s" fill="none" stroke="%s" stroke-linejoin="round" %s/>`+"\n", paint+1, d.String(), colours[paint], attributes)
 }
 
-func text[X, Y int | float64](b *strings.Builder, x X, y Y, anchor, s, attributes string) {
-	fmt.Fprintf(b, `<text x="%s" y="%s" text-anchor="%s"%s>%s</text>`+"\n",
-		number(float64(x)), number(float64(y)), anchor, attributes, html.EscapeString(s))
-}
-
-// number writes a coordinate to a tenth of a pixel.
-func number(v float64) string {
-	return strconv.FormatFloat(math.Round(10*v)/10, 'f', -1, 64)
-}
-
-// short writes the value of a tick: 1500000 as 1.5M.
-func short(v float64) string {
-	for _, unit := range []struct {
-		size float64
-		name string
-	}{{1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e3, "K"}} {
-		if math.Abs(v) >= unit.size {
-			if math.Abs(v) >= 1e15 {
-				break
-			}
-			return strconv.FormatFloat(v/unit.size, 'g', 4, 64) + unit.name
-		}
-	}
-	return strconv.FormatFloat(v, 'g', 4, 64)
+// mark draws a disc that says its values when pointed at.
+func (c *Chart) mark(p *picture, at place, radius int, attributes string) {
+	says := fmt.Sprintf("%s %s: %s", short(at.vx), c.XLabel, short(at.vy))
+	fmt.Fprintf(p, `<circle cx="%s" cy="%s" r="%d" %s><title>%s</title></circle>`+"\n",
+		number(at.x), number(at.y), radius, attributes, html.EscapeString(says))
 }

@@ -35,7 +35,7 @@ func TestChartIsWellFormed(t *testing.T) {
 		{Name: "empty"},
 	}}
 	svg := c.SVG()
-	if n := elements(t, svg); n["svg"] != 1 || n["circle"] != 2 {
+	if n := elements(t, svg); n["svg"] != 1 || n["circle"] != 2+2 || strings.Contains(string(svg), "empty") {
 		t.Errorf("elements %v", n)
 	}
 	if s := string(svg); strings.Contains(s, "NaN") || strings.Contains(s, "Inf") || !strings.Contains(s, "loss &amp; &lt;speed&gt;") {
@@ -48,19 +48,19 @@ func TestChartIsWellFormed(t *testing.T) {
 
 // TestSeriesTogether: marks without a line, in the colour of another series, which alone is named.
 func TestSeriesTogether(t *testing.T) {
-	c := Chart{NamesInside: true, Series: []Series{
+	c := Chart{Series: []Series{
 		{Name: "points", X: []float64{1, 2, 3}, Y: []float64{2, 1, 2}, NoLine: true},
 		{Colour: 1, X: []float64{1, 2, 3}, Y: []float64{2, 1, 2}},
 		{Name: "other", X: []float64{1, 2}, Y: []float64{1, 2}},
 	}}
 	svg := string(c.SVG())
 	lines := strings.Count(svg, `fill="none" stroke="`+colours[0]) + 10*strings.Count(svg, `fill="none" stroke="`+colours[1])
-	marks := strings.Count(svg, `r="3" fill="`+colours[0])
+	marks := strings.Count(svg, `r="3" class="f1" fill="`+colours[0])
 	if lines != 11 || marks != 3 || strings.Count(svg, colours[2]) > 0 {
 		t.Errorf("lines %d, marks %d in\n%s", lines, marks, svg)
 	}
-	if !strings.Contains(svg, `y="56" text-anchor="middle" fill="`+colours[0]) || !strings.Contains(svg, `y="72" text-anchor="middle" fill="`+colours[1]) {
-		t.Errorf("the names do not stand one below the other in the middle:\n%s", svg)
+	if !strings.Contains(svg, `<rect class="f1" x="8" `) || !strings.Contains(svg, ">points<") || !strings.Contains(svg, ">other<") || strings.Contains(svg, `<rect class="f3"`) {
+		t.Errorf("the names do not stand below the title, each with its colour:\n%s", svg)
 	}
 }
 

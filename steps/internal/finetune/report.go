@@ -1,8 +1,6 @@
 package finetune
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -11,7 +9,7 @@ import (
 	"strings"
 
 	"athanor/steps"
-	"athanor/steps/internal/figure"
+	"athanor/steps/internal/recorded"
 	"athanor/steps/internal/sampling"
 )
 
@@ -23,8 +21,7 @@ type Report struct {
 	Samples []sampling.Sample
 	Files   map[string][]byte // further figures (SVG), by name
 
-	rows    [][2]string
-	metrics []map[string]float64
+	rows [][2]string
 }
 
 // Row adds a line to the summary's table.
@@ -45,31 +42,32 @@ func (r *Report) Counted(split string, c *Counts) {
 	r.Row(split, "%s", text)
 }
 
-// A Chart is lines of metrics by their names.
-type Chart struct {
-	File, Title, YLabel string
-	Lines               []string // of the training steps
-	Points              []string // of the evaluations
+// Curves are those of a training that counts unit ("pairs"): a step's own, and what every training has.
+func Curves(unit string, own ...steps.Curves) []steps.Curves {
+	all := append(own,
+		steps.Curves{File: "lr.svg", Title: "Learning rate", YLabel: "learning rate", Exact: true, Lines: []string{"lr"}},
+		steps.Curves{File: "grad_norm.svg", Title: "Norm of the gradient, before clipping", YLabel: "norm", LogY: true, Lines: []string{"grad_norm"}})
+	for i := range all {
+		all[i].X, all[i].XLabel = unit, unit
+	}
+	return all
 }
 
 // Write writes the artifact output called report.
-func (r *Report) Write(rt *steps.Runtime, charts ...Chart) error {
+func (r *Report) Write(rt *steps.Runtime, curves []steps.Curves) error {
 	dir, err := rt.Output("report")
 	if err != nil {
 		return err
 	}
-	lines, err := r.readMetrics(rt.MetricsFile())
+	files, err := recorded.Report(rt, r.Unit, curves)
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{"metrics.jsonl": lines, "summary.md": r.markdown(charts)}
+	files["summary.md"] = r.markdown(curves)
 	if r.Samples != nil {
 		if files["samples.jsonl"], err = sampling.JSONL(r.Samples); err != nil {
 			return err
 		}
-	}
-	for _, c := range charts {
-		files[c.File] = r.chart(c).SVG()
 	}
 	for name, data := range r.Files {
 		files[name] = data
@@ -82,56 +80,14 @@ func (r *Report) Write(rt *steps.Runtime, charts ...Chart) error {
 	return nil
 }
 
-// readMetrics reads the figures of the run and leaves out those that depend on the machine.
-func (r *Report) readMetrics(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	e := json.NewEncoder(&out)
-	for line := range bytes.Lines(data) {
-		var figures map[string]float64
-		if err := json.Unmarshal(line, &figures); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		delete(figures, r.Unit+"_per_second")
-		r.metrics = append(r.metrics, figures)
-		if err := e.Encode(figures); err != nil {
-			return nil, err
-		}
-	}
-	return out.Bytes(), nil
-}
-
-func (r *Report) chart(c Chart) *figure.Chart {
-	out := &figure.Chart{Title: c.Title, XLabel: r.Unit, YLabel: c.YLabel}
-	for i, name := range append(append([]string{}, c.Lines...), c.Points...) {
-		s := figure.Series{Name: strings.ReplaceAll(name, "_", " "), Points: i >= len(c.Lines)}
-		at := 0.0
-		for _, m := range r.metrics {
-			if x, ok := m[r.Unit]; ok {
-				at = x
-			}
-			if y, ok := m[name]; ok {
-				s.X, s.Y = append(s.X, at), append(s.Y, y)
-			}
-		}
-		out.Series = append(out.Series, s)
-	}
-	return out
-}
-
 // markdown is the summary for people.
-func (r *Report) markdown(charts []Chart) []byte {
+func (r *Report) markdown(curves []steps.Curves) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n| | |\n|---|---|\n", r.Title)
 	for _, row := range r.rows {
 		fmt.Fprintf(&b, "| %s | %s |\n", row[0], row[1])
 	}
-	for _, c := range charts {
-		fmt.Fprintf(&b, "\n![%s](%s)\n", c.Title, c.File)
-	}
+	b.WriteString(recorded.Markdown(curves))
 	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
 		fmt.Fprintf(&b, "\n![%s](%s)\n", strings.TrimSuffix(name, filepath.Ext(name)), name)
 	}

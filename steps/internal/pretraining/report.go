@@ -1,17 +1,15 @@
 package pretraining
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"athanor/steps"
-	"athanor/steps/internal/figure"
 	"athanor/steps/internal/llm"
+	"athanor/steps/internal/recorded"
 	"athanor/steps/internal/sampling"
 	"athanor/steps/internal/tokens"
 	"athanor/steps/internal/train"
@@ -56,17 +54,10 @@ func (r *result) settle(rt *steps.Runtime, bytesPerToken float64) {
 	rt.Set("parameters", r.model.Parameters())
 }
 
-// report writes the report. The same training gives the same bytes: nothing in it depends on the time or the machine.
-func (r *result) report(rt *steps.Runtime) error {
-	dir, err := rt.Output("report")
-	if err != nil {
-		return err
-	}
-	metrics, err := readMetrics(rt.MetricsFile())
-	if err != nil {
-		return err
-	}
-	lines, err := jsonl(metrics)
+// report writes the report into a folder. The same training gives the same bytes: nothing in it depends on the time or
+// the machine.
+func (r *result) report(rt *steps.Runtime, dir string) error {
+	files, err := recorded.Report(rt, "tokens", r.run.curves())
 	if err != nil {
 		return err
 	}
@@ -74,12 +65,12 @@ func (r *result) report(rt *steps.Runtime) error {
 	if err != nil {
 		return err
 	}
-	files, section := map[string][]byte{}, ""
+	section := ""
 	if r.run.Gate != nil {
-		section, files = r.run.Gate.Report()
+		var more map[string][]byte
+		section, more = r.run.Gate.Report()
+		maps.Copy(files, more)
 	}
-	files["metrics.jsonl"] = lines
-	files["loss.svg"] = lossChart(metrics).SVG()
 	files["samples.jsonl"] = samples
 	files["summary.md"] = r.markdown(section)
 	for name, data := range files {
@@ -90,56 +81,23 @@ func (r *result) report(rt *steps.Runtime) error {
 	return nil
 }
 
-// readMetrics reads the figures of the run and leaves out those that depend on the machine.
-func readMetrics(path string) ([]map[string]float64, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// curves say what a run records and how to draw it.
+func (r *Run) curves() []steps.Curves {
+	all := []steps.Curves{
+		{File: "loss.svg", Title: "Loss", YLabel: "nats per token", LogX: true, Lines: []string{"loss"}, Points: []string{"eval_loss"}},
+		{File: "lr.svg", Title: "Learning rate", YLabel: "learning rate", Exact: true, Lines: []string{"lr"}},
+		{File: "grad_norm.svg", Title: "Norm of the gradient, before clipping", YLabel: "norm", LogY: true, Lines: []string{"grad_norm"}},
 	}
-	defer f.Close()
-	var metrics []map[string]float64
-	for scan := bufio.NewScanner(f); ; {
-		if !scan.Scan() {
-			return metrics, scan.Err()
-		}
-		var figures map[string]float64
-		if err := json.Unmarshal(scan.Bytes(), &figures); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		delete(figures, "tokens_per_second")
-		metrics = append(metrics, figures)
+	if len(r.Batch.Ramp) > 0 {
+		all = append(all, steps.Curves{File: "batch.svg", Title: "Batch", YLabel: "tokens per step", Exact: true, Lines: []string{"batch"}})
 	}
-}
-
-func jsonl(metrics []map[string]float64) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	for _, figures := range metrics {
-		if err := e.Encode(figures); err != nil {
-			return nil, err
-		}
+	if r.Gate != nil {
+		all = append(all, steps.Curves{File: "gate.svg", Title: "The gate", YLabel: "share found; ratio of losses", Points: []string{"needles", "short_loss_ratio"}})
 	}
-	return b.Bytes(), nil
-}
-
-func lossChart(metrics []map[string]float64) *figure.Chart {
-	training := figure.Series{Name: "training"}
-	heldOut := figure.Series{Name: "held-out", Points: true}
-	tokens := 0.0
-	for _, m := range metrics {
-		if t, ok := m["tokens"]; ok {
-			tokens = t
-		}
-		if loss, ok := m["loss"]; ok {
-			training.X, training.Y = append(training.X, tokens), append(training.Y, loss)
-		}
-		if loss, ok := m["eval_loss"]; ok {
-			heldOut.X, heldOut.Y = append(heldOut.X, tokens), append(heldOut.Y, loss)
-		}
+	for i := range all {
+		all[i].X, all[i].XLabel = "tokens", "tokens"
 	}
-	return &figure.Chart{
-		Title: "Loss", XLabel: "tokens", YLabel: "nats per token", LogX: true, Series: []figure.Series{training, heldOut},
-	}
+	return all
 }
 
 // markdown is the summary for people; section is the gate's part of it.
@@ -180,7 +138,7 @@ func (r *result) markdown(section string) []byte {
 
 	b.WriteString(section)
 	r.parts(&b)
-	fmt.Fprintf(&b, "\n![loss](loss.svg)\n")
+	b.WriteString(recorded.Markdown(r.run.curves()))
 	if last := r.lastSamples(); len(last) > 0 {
 		fmt.Fprintf(&b, "\n## Samples at the end\n\n%s", sampling.Markdown(last))
 	}

@@ -70,6 +70,9 @@ func (r *Run) Do(ctx context.Context, rt *steps.Runtime) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
+	if err := rt.Curves(r.curves()); err != nil {
+		return Outcome{}, err
+	}
 	observer, err := newObserver(rt, m, tokenizer, set, r, r.micro(batches))
 	if err != nil {
 		return Outcome{}, err
@@ -87,10 +90,17 @@ func (r *Run) Do(ctx context.Context, rt *steps.Runtime) (Outcome, error) {
 	}
 	result.model, result.consumed = m.Config, loader.Consumed()
 	result.settle(rt, loop.BytesPerToken)
+	if r.Gate != nil && !r.Gate.Holds() {
+		return Outcome{}, result.failed(rt)
+	}
 	if err := writeModel(rt, m, set, r.Context); err != nil {
 		return Outcome{}, fmt.Errorf("writing the model: %w", err)
 	}
-	if err := result.report(rt); err != nil {
+	dir, err := rt.Output("report")
+	if err == nil {
+		err = result.report(rt, dir)
+	}
+	if err != nil {
 		return Outcome{}, fmt.Errorf("writing the report: %w", err)
 	}
 	return Outcome{LastLoss: result.lastLoss, FinalLR: result.summary.LR, HeldOut: observer.losses()}, nil
@@ -136,9 +146,6 @@ func (r *Run) train(ctx context.Context, rt *steps.Runtime, loop *train.Loop, ob
 	if err != nil {
 		return nil, err
 	}
-	if r.Gate != nil && !r.Gate.Holds() {
-		return nil, r.Gate.Failed()
-	}
 	result := &result{run: r, summary: summary, observer: observer, last: maps.Clone(observer.Scores)}
 	if r.Average.Kind == "" {
 		return result, nil
@@ -151,6 +158,15 @@ func (r *Run) train(ctx context.Context, rt *steps.Runtime, loop *train.Loop, ob
 		return nil, fmt.Errorf("the average of the weights: %w", err)
 	}
 	return result, rt.Metric(summary.Steps, figures)
+}
+
+// failed says that the gate does not hold, and leaves the report of what was trained: its grids say why.
+func (r *result) failed(rt *steps.Runtime) error {
+	dir, err := rt.Unfinished()
+	if err == nil {
+		err = r.report(rt, dir)
+	}
+	return errors.Join(r.run.Gate.Failed(), err)
 }
 
 // agrees checks that the model, the data and the block belong together before any weight is read.

@@ -15,7 +15,7 @@ import (
 // Outputs are those of both methods.
 var Outputs = []steps.Output{
 	{Name: "model", Type: "model", Doc: "The aligned chat model with its tokenizer and chat template, a Hugging Face folder."},
-	{Name: "report", Type: "report", Doc: "metrics.jsonl, reward.svg, kl.svg, entropy.svg, length.svg, samples.jsonl, summary.md."},
+	{Name: "report", Type: "report", Doc: "metrics.jsonl and its curves, samples.jsonl, summary.md."},
 	{Name: "score", Type: "number", Doc: "Mean score of the model's answers, sampled after the last iteration: the weighted sum of reward model and rules, less the penalty of answers without end."},
 	{Name: "first_score", Type: "number", Doc: "The same before the first iteration."},
 	{Name: "kl", Type: "number", Doc: "Divergence from the reference, in nats per answer, of the same answers."},
@@ -125,20 +125,37 @@ func (t *Training) report() error {
 	}
 	r.Counted("prompts", &t.counts)
 	r.Row("score", "%.4f ± %.4f, %.4f before", f["reward"], f["reward_std"], t.state.First)
-	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(f)) {
 		if part, ok := strings.CutPrefix(name, "score_"); ok {
 			r.Row("points: "+part, "%.4f", f[name])
-			parts = append(parts, name)
 		}
 	}
 	r.Row("divergence from the reference", "%.4f nats per answer", f["kl"])
 	r.Row("entropy", "%.4f nats per token", f["entropy"])
 	r.Row("length", "%.1f tokens per answer, %.1f before", f["length"], t.state.Length)
 	r.Row("without end", "%.1f %%", 100*f["truncated"])
-	return r.Write(t.runtime,
-		finetune.Chart{File: "reward.svg", Title: "Score of the answers", YLabel: "score", Lines: append([]string{"reward"}, parts...)},
-		finetune.Chart{File: "kl.svg", Title: "Divergence from the reference", YLabel: "nats per answer", Lines: []string{"kl"}},
-		finetune.Chart{File: "entropy.svg", Title: "Entropy", YLabel: "nats per token", Lines: []string{"entropy"}},
-		finetune.Chart{File: "length.svg", Title: "Length of the answers", YLabel: "tokens", Lines: []string{"length"}})
+	return r.Write(t.runtime, t.curves())
+}
+
+// curves say what a run records and how to draw it.
+func (t *Training) curves() []steps.Curves {
+	reward := steps.Curves{File: "reward.svg", Title: "Score of the answers", YLabel: "score", Lines: []string{"reward"}}
+	if names := t.Config.Names(); len(names) > 1 {
+		for _, name := range names {
+			reward.Lines = append(reward.Lines, "score_"+name)
+		}
+	}
+	all := []steps.Curves{
+		reward,
+		{File: "kl.svg", Title: "Divergence from the reference", YLabel: "nats per answer", Lines: []string{"kl"}},
+		{File: "entropy.svg", Title: "Entropy", YLabel: "nats per token", Lines: []string{"entropy"}},
+		{File: "length.svg", Title: "Length of the answers", YLabel: "tokens", Lines: []string{"length"}},
+		{File: "clip_fraction.svg", Title: "Tokens whose ratio is clipped", YLabel: "share", Lines: []string{"clip_fraction"}},
+		{File: "lr.svg", Title: "Learning rate", YLabel: "learning rate", Exact: true, Lines: []string{"lr"}},
+		{File: "grad_norm.svg", Title: "Norm of the gradient, before clipping", YLabel: "norm", LogY: true, Lines: []string{"grad_norm"}},
+	}
+	for i := range all {
+		all[i].X, all[i].XLabel = "iteration", "iteration"
+	}
+	return all
 }

@@ -71,6 +71,9 @@ func (t *Training) Run(ctx context.Context, rt *steps.Runtime) error {
 	if err := t.open(ctx); err != nil {
 		return t.Config.blame(err, t.micro)
 	}
+	if err := rt.Curves(t.curves()); err != nil {
+		return err
+	}
 	if err := t.load(); err != nil {
 		return t.Config.blame(err, t.micro)
 	}

@@ -27,6 +27,18 @@ type Rule struct {
 // IsZero reports whether nothing is scored.
 func (c *Config) IsZero() bool { return c.Reward.IsZero() && len(c.Rules) == 0 }
 
+// Names are those of what gives points, as the figures have them.
+func (c *Config) Names() []string {
+	var names []string
+	if !c.Reward.IsZero() {
+		names = append(names, ModelName)
+	}
+	for _, r := range c.Rules {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
 // Check looks at what single attributes cannot say.
 func (c *Config) Check() error {
 	seen := map[string]bool{ModelName: true}

@@ -165,7 +165,7 @@ func (l *Loop) step(rt *steps.Runtime) error {
 	}
 	l.state.Step++
 	l.state.Tokens += size
-	figures := map[string]float64{l.Unit: float64(l.state.Tokens), "lr": lr}
+	figures := map[string]float64{l.Unit: float64(l.state.Tokens), "lr": lr, "batch": float64(size)}
 	if r.Units == 0 {
 		rt.Warn("step %d: none of its %d %s has a target; the weights are as they were", l.state.Step, size, l.Unit)
 	} else {
