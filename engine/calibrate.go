@@ -27,12 +27,12 @@ type calibrated struct {
 	Speeds  map[string]float64 `json:"operations_per_second"` // by workload
 }
 
-// speeds measures how fast this machine would do some trainings, the largest first, unless it is known. What there is no
+// speeds measures how fast a device of this machine would do some trainings, the largest first, unless it is known. What there is no
 // time for is taken to run as fast as the training whose model is nearest in size. It is a help: what goes wrong with the
 // device or the file leaves times out.
-func (a *app) speeds(list []steps.Estimate) []float64 {
+func (a *app) speeds(device string, list []steps.Estimate) []float64 {
 	out := make([]float64, len(list))
-	dev, err := steps.OpenDevice("auto", 0)
+	dev, err := steps.OpenDevice(device, 0)
 	if err != nil {
 		return out
 	}

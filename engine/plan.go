@@ -32,7 +32,7 @@ memory, hours and cost.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			path, _ := takePipeline(args, 0)
-			o.Speeds = a.speeds
+			o.Speeds = func(list []steps.Estimate) []float64 { return a.speeds(f.device, list) }
 			return a.withPlan(path, &f, o, func(p *project, made *plan.Plan) error {
 				return p.printPlan(made, asJSON, detailed)
 			})

@@ -38,7 +38,7 @@ func OpenDevice(name string, threads int) (gpu.Device, error) {
 	return nil, fmt.Errorf("no device is called %q: use auto, cpu or cuda", name)
 }
 
-// Peak is how many floating-point operations per second the device can do at this moment, measured in some 10 ms of
+// Peak is how many operations on float32 numbers per second the device can do at this moment, measured in some 10 ms of
 // arithmetic on registers alone; 0 if the device has no such measure.
 func Peak(dev gpu.Device) float64 {
 	if dev.Info().Kind != "cpu" {

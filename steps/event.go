@@ -14,7 +14,7 @@ type Event struct {
 	Unit    string             `json:"unit,omitempty"`    // progress: "tokens", "documents"
 	Rate    float64            `json:"rate,omitempty"`    // progress: units per second
 	FLOPs   float64            `json:"flops,omitempty"`   // progress: operations done so far in this process
-	OfPeak  float64            `json:"of_peak,omitempty"` // progress: what Rate comes to, as a share of what the device can do (Peak)
+	OfPeak  float64            `json:"of_peak,omitempty"` // progress: what Rate comes to, as a share of Peak; products of bfloat16 can be above 1
 	Step    int64              `json:"step,omitempty"`    // metric: the optimizer step
 	Metrics map[string]float64 `json:"metrics,omitempty"` // metric, progress: figures worth showing
 	Values  map[string]any     `json:"values,omitempty"`  // done: the value outputs

@@ -3,6 +3,8 @@ package steps
 import (
 	"context"
 	"encoding/json"
+
+	"athanor/gpu"
 )
 
 // A Type is one word of the recipe language.
@@ -126,6 +128,8 @@ type Training struct {
 	MicroTokens int   `json:"micro_tokens"`           // most tokens that go through the model at once
 	Trained     int   `json:"trained"`                // models that are trained at once
 	Frozen      int   `json:"frozen,omitempty"`       // models that are only read meanwhile
+
+	Precision gpu.Precision `json:"precision,omitempty"` // of the large products
 }
 
 // EstimateInput is what the planner knows. The configuration may have holes: attributes that depend on steps which have

@@ -221,7 +221,7 @@ func (p *Progress) draw() {
 }
 
 // line tells how far a step is: "pretrain.base: 38%, step 120, 1.20M of 3.15M tokens, loss 3.41,
-// 5.2k tokens/s (45% of peak), 6m left".
+// 5.2k tokens/s (45% of float32 peak), 6m left".
 func (r *row) line() string {
 	var parts []string
 	e := r.progress
@@ -245,7 +245,7 @@ func (r *row) line() string {
 	if e.Rate > 0 {
 		rate := strings.TrimSpace(Count(e.Rate) + " " + e.Unit + "/s")
 		if e.OfPeak > 0 {
-			rate += fmt.Sprintf(" (%.0f%% of peak)", 100*e.OfPeak)
+			rate += fmt.Sprintf(" (%.0f%% of float32 peak)", 100*e.OfPeak)
 		}
 		parts = append(parts, rate)
 	}

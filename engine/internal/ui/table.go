@@ -65,7 +65,7 @@ func need(s *plan.Step) string {
 	if e.Memory > 0 && s.Equipment == nil { // of this machine
 		parts = append(parts, Bytes(e.Memory))
 	}
-	if len(s.Children) == 0 { // else its children say it
+	if len(s.Children) == 0 && s.Equipment == nil { // else its children say it, or it is not for this machine
 		for _, attribute := range slices.Sorted(maps.Keys(s.Machine)) {
 			parts = append(parts, s.Machine[attribute])
 		}

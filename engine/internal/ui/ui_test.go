@@ -62,7 +62,7 @@ func TestLine(t *testing.T) {
 		want string
 	}{
 		{row{progress: steps.Event{Kind: steps.EventProgress, Done: 3e5, Total: 1.5e6, Unit: "tokens", Rate: 4000, OfPeak: 0.4567}, metrics: map[string]float64{"lr": 0.001, "loss": 3.5}, at: 12},
-			"pretrain.a: 20%, step 12, 300k of 1.50M tokens, loss 3.5, 4.00k tokens/s (46% of peak), 5m00s left, lr 0.001"},
+			"pretrain.a: 20%, step 12, 300k of 1.50M tokens, loss 3.5, 4.00k tokens/s (46% of float32 peak), 5m00s left, lr 0.001"},
 		{row{progress: steps.Event{Kind: steps.EventProgress, Done: 20, Unit: "documents"}}, "pretrain.a: 20 documents"},
 		{row{progress: steps.Event{Kind: steps.EventProgress, Done: 11, Total: 10}}, "pretrain.a: 100%, 11 of 10"},
 		{row{started: time.Now()}, "pretrain.a: running for 0.0s"},

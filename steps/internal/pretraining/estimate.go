@@ -31,7 +31,7 @@ func (r *Run) Needs(m llm.Config) (*steps.Training, int64, error) {
 
 // training says how the run trains.
 func (r *Run) training(b train.Batches) *steps.Training {
-	return &steps.Training{Context: r.Context, BatchTokens: b.Mean(), MicroTokens: r.micro(b), Trained: 1}
+	return &steps.Training{Context: r.Context, BatchTokens: b.Mean(), MicroTokens: r.micro(b), Trained: 1, Precision: r.Numerics.Precision}
 }
 
 // Estimate says what training will cost, given the model's estimate. A context of 0 stands for the model's own.

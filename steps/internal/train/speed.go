@@ -37,7 +37,7 @@ func Speed(dev gpu.Device, c llm.Config, t *steps.Training, limit time.Duration)
 		batch = int64(t.MicroTokens)
 	}
 	p := cut(c, min(int64(t.MicroTokens), batch), t.Context, usualShare*peak*limit.Seconds()/passes)
-	pass, update, err := p.measure(dev, limit)
+	pass, update, err := p.measure(dev, t.Precision, limit)
 	if err != nil {
 		return 0, err
 	}
@@ -79,12 +79,15 @@ func cut(c llm.Config, tokens int64, context int, operations float64) piece {
 }
 
 // measure returns the seconds of a pass forward and backward and of an update.
-func (p *piece) measure(dev gpu.Device, limit time.Duration) (pass, update float64, err error) {
+func (p *piece) measure(dev gpu.Device, precision gpu.Precision, limit time.Duration) (pass, update float64, err error) {
 	m, err := llm.New(dev, p.config)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer m.Close()
+	if err := (Numerics{precision}).Apply(m); err != nil {
+		return 0, 0, err
+	}
 	t, err := NewTrainer(dev, m, CrossEntropy{}, AdamW{Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Clip: 1}, p.tokens)
 	if err != nil {
 		return 0, 0, err
