@@ -128,6 +128,7 @@ type Training struct {
 	MicroTokens int   `json:"micro_tokens"`           // most tokens that go through the model at once
 	Trained     int   `json:"trained"`                // models that are trained at once
 	Frozen      int   `json:"frozen,omitempty"`       // models that are only read meanwhile
+	Adapters    int64 `json:"adapters,omitempty"`     // weights beside those of a model that are trained in their stead; 0: its own are
 
 	Precision gpu.Precision `json:"precision,omitempty"` // of the large products
 }

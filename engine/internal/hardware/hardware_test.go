@@ -99,6 +99,15 @@ func TestPolicyAndCritic(t *testing.T) {
 	}
 }
 
+func TestAdapters(t *testing.T) {
+	e := llama405
+	e.Training = &steps.Training{Context: 8192, Trained: 1, Adapters: llama405.Parameters / 1000}
+	whole, some := need(t, config(func(*Config) {}), llama405).Memory, need(t, config(func(*Config) {}), e).Memory
+	if f := some.Optimizer / whole.Optimizer; math.Abs(1000*f-1) > 1e-6 || some.Weights != whole.Weights {
+		t.Errorf("adapters of a thousandth: optimizer %g times as much, weights %g and %g", f, some.Weights, whole.Weights)
+	}
+}
+
 func TestHoursAndCost(t *testing.T) {
 	price, flops, memory := 2.0, 1e12, 1e12
 	c := Config{GPU: "mine", GPUs: 10, FLOPs: &flops, Memory: &memory, Utilization: 0.5, Price: &price,

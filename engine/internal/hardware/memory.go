@@ -67,6 +67,9 @@ func (s *Setup) memory(e steps.Estimate) (Memory, bool) {
 	}
 	weights /= float64(s.Tensor)
 	trained := weights * float64(e.Training.Trained)
+	if a := e.Training.Adapters; a > 0 { // they lie beside the matrices of every layer
+		trained *= float64(a) / float64(e.Parameters)
+	}
 	all := weights * float64(e.Training.Trained+e.Training.Frozen)
 
 	tokens := ceil(float64(s.Sequences*e.Training.Context) / float64(s.Context*s.Tensor))

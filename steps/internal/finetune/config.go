@@ -225,11 +225,10 @@ func Estimate(in *steps.EstimateInput, score bool) (steps.Estimate, error) {
 	}
 	micro := max(defaultMicroTokens, longest)
 	memory := c.TrainingMemory(micro)
+	training := &steps.Training{Context: longest, MicroTokens: micro, Trained: 1}
 	if known.LoRA != nil {
 		memory = known.LoRA.config().TrainingMemory(c, micro)
+		training.Adapters = known.LoRA.config().Parameters(c)
 	}
-	return steps.Estimate{
-		Parameters: c.Parameters(), Memory: memory, Facts: up.Facts,
-		Training: &steps.Training{Context: longest, MicroTokens: micro, Trained: 1},
-	}, nil
+	return steps.Estimate{Parameters: c.Parameters(), Memory: memory, Facts: up.Facts, Training: training}, nil
 }
