@@ -107,13 +107,16 @@ func (rt *Runtime) writeCheckpoint(dir string, save func(dir string) error) erro
 }
 
 // Restore finds the newest whole checkpoint and lets load read it. It reports whether there was one. A checkpoint that
-// the disk has damaged is passed over with a warning.
+// the disk has damaged, or that load cannot read, is passed over with a warning for the one before it, so load begins
+// with nothing that an earlier call of it has set. If load can read none of those that are whole, its first error is
+// returned: to start anew would throw away what may be in them.
 func (rt *Runtime) Restore(load func(dir string) error) (bool, error) {
 	root := filepath.Join(rt.spec.WorkDir, "checkpoints")
 	have, err := listCheckpoints(root)
 	if err != nil {
 		return false, err
 	}
+	var failed error
 	for i := len(have) - 1; i >= 0; i-- {
 		dir := filepath.Join(root, fmt.Sprintf("%08d", have[i]))
 		m, err := readManifest(dir)
@@ -121,18 +124,19 @@ func (rt *Runtime) Restore(load func(dir string) error) (bool, error) {
 			rt.Warn("checkpoint %d is damaged and is passed over: %v", have[i], err)
 			continue
 		}
+		if err = load(dir); err != nil {
+			rt.Warn("checkpoint %d cannot be read and is passed over: %v", have[i], err)
+			if failed == nil {
+				failed = fmt.Errorf("resuming from %s: %w", dir, err)
+			}
+			continue
+		}
 		rt.mu.Lock()
 		err = rt.rewindMetrics(m.Metrics)
 		rt.mu.Unlock()
-		if err != nil {
-			return false, err
-		}
-		if err := load(dir); err != nil {
-			return false, fmt.Errorf("resuming from %s: %w", dir, err)
-		}
-		return true, nil
+		return err == nil, err
 	}
-	return false, nil
+	return false, failed
 }
 
 func readManifest(dir string) (manifest, error) {

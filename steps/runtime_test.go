@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -77,6 +78,49 @@ func TestRestoreFindsTheNewestWholeCheckpoint(t *testing.T) {
 	}
 	if got := restore(t, rt); got != "state 5" {
 		t.Errorf("restored %q", got)
+	}
+}
+
+// A checkpoint that is whole and cannot be read does not cost the one before it; if none can be read nothing is thrown
+// away.
+func TestRestoreFallsBackToTheCheckpointBefore(t *testing.T) {
+	dir := t.TempDir()
+	rt, _ := attempt(t, dir)
+	for i := range 2 {
+		if err := rt.Metric(int64(i), map[string]float64{"loss": 1}); err != nil {
+			t.Fatal(err)
+		}
+		if err := rt.Checkpoint(save(fmt.Sprint("state ", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rt, events := attempt(t, dir)
+	var tried []string
+	from := func(bad ...string) (bool, error) {
+		tried = nil
+		return rt.Restore(func(dir string) error {
+			data, err := os.ReadFile(filepath.Join(dir, "state"))
+			tried = append(tried, string(data))
+			if slices.Contains(bad, string(data)) {
+				return errors.New("of another age: " + string(data))
+			}
+			return err
+		})
+	}
+	if ok, err := from("state 0", "state 1"); ok || err == nil || !strings.Contains(err.Error(), "state 1") {
+		t.Errorf("with no checkpoint to read: %v, %v", ok, err)
+	}
+	if metrics, _ := os.ReadFile(rt.MetricsFile()); bytes.Count(metrics, []byte("\n")) != 2 {
+		t.Errorf("figures are thrown away though nothing was restored:\n%s", metrics)
+	}
+	if ok, err := from("state 1"); !ok || err != nil || !slices.Equal(tried, []string{"state 1", "state 0"}) {
+		t.Errorf("tried %v: %v, %v", tried, ok, err)
+	}
+	if !strings.Contains(events.String(), "checkpoint 2 cannot be read") {
+		t.Errorf("no warning among %s", events)
+	}
+	if metrics, _ := os.ReadFile(rt.MetricsFile()); bytes.Count(metrics, []byte("\n")) != 1 {
+		t.Errorf("figures after the older checkpoint:\n%s", metrics)
 	}
 }
 

@@ -183,7 +183,10 @@ func (g *gate) Failed() error {
 func (g *gate) State() ([]byte, error) { return json.Marshal(g.checks) }
 
 // Restore implements pretraining.Gate.
-func (g *gate) Restore(state []byte) error { return json.Unmarshal(state, &g.checks) }
+func (g *gate) Restore(state []byte) error {
+	g.checks = nil
+	return json.Unmarshal(state, &g.checks)
+}
 
 // Report implements pretraining.Gate.
 func (g *gate) Report() (string, map[string][]byte) {

@@ -190,6 +190,7 @@ func (g *generation) restore(dir string) error {
 	if err != nil {
 		return err
 	}
+	g.answers = nil
 	if err := json.Unmarshal(data, &g.answers); err != nil {
 		return fmt.Errorf("%s: %w", answersName, err)
 	}

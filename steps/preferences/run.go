@@ -271,6 +271,7 @@ func (p *pairing) restore(dir string) error {
 	if err != nil {
 		return err
 	}
+	p.judged = judged{Dropped: map[string]float64{}}
 	if err := json.Unmarshal(data, &p.judged); err != nil {
 		return fmt.Errorf("%s: %w", judgedName, err)
 	}

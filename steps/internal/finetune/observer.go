@@ -79,4 +79,7 @@ func (o *Observer) Sampling(b *Base, m *llm.Model, s *Sample) {
 func (o *Observer) State() ([]byte, error) { return json.Marshal(o.seen) }
 
 // Restore implements train.Observer.
-func (o *Observer) Restore(state []byte) error { return json.Unmarshal(state, &o.seen) }
+func (o *Observer) Restore(state []byte) error {
+	o.seen = observed{}
+	return json.Unmarshal(state, &o.seen)
+}

@@ -210,6 +210,7 @@ func (o *observer) State() ([]byte, error) {
 
 // Restore implements train.Observer.
 func (o *observer) Restore(state []byte) error {
+	o.observed = observed{}
 	if err := json.Unmarshal(state, &o.observed); err != nil || o.gate == nil {
 		return err
 	}

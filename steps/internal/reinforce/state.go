@@ -127,6 +127,7 @@ func (t *Training) restore(dir string) error {
 	data, err = os.ReadFile(filepath.Join(dir, snapshotName))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
+		t.snapshot = nil
 	case err != nil:
 		return err
 	default:
