@@ -111,10 +111,16 @@ func BenchmarkStep(b *testing.B) {
 			{"2M", shape{4096, 256, 5, 160, 5, 5, 32, 448, 4096}},
 			{"12M", shape{4096, 256, 6, 384, 6, 6, 64, 1024, 4096}},
 		} {
-			b.Run(fmt.Sprintf("threads=%d/%s", threads, c.name), func(b *testing.B) {
-				s := newStep(b, open(b, threads), c.shape)
-				s.measure(b, 6*float64(c.parameters())*float64(c.tokens), s.run)
-			})
+			d := open(b, threads)
+			for _, p := range d.Precisions() {
+				b.Run(fmt.Sprintf("threads=%d/%s/%s", threads, c.name, p), func(b *testing.B) {
+					if err := d.SetPrecision(p); err != nil {
+						b.Fatal(err)
+					}
+					s := newStep(b, d, c.shape)
+					s.measure(b, 6*float64(c.parameters())*float64(c.tokens), s.run)
+				})
+			}
 		}
 	}
 }

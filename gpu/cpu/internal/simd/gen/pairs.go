@@ -46,10 +46,8 @@ func (f *function) multiplyAdd(b, a, sum int) {
 	}
 }
 
-// round2 rounds two registers to bfloat16: low to the lower half of dst, high to the upper one.
-func (f *function) round2(high, low, dst int) {
-	f.evex("VCVTNE2PS2BF16", prefixF2, 0x72, dst, high, low)
-}
+// round2 rounds registers 0 and 1 to bfloat16, into the lower and the upper half of register 2.
+func (f *function) round2() { f.evex("VCVTNE2PS2BF16", prefixF2, 0x72, 2, 1, 0) }
 
 // interleaveTable tells VPERMW to take from the two halves of a register in turn.
 var interleaveTable = func() string {
@@ -71,7 +69,7 @@ func emitPairs(f *file) {
 			for half := range 2 {
 				f.op("VMOVUPS", at("AX", half*f.width()), f.v(0))
 				f.op("VMOVUPS", at("AX", half*f.width())+"(DX*1)", f.v(1))
-				f.round2(1, 0, 2)
+				f.round2()
 				f.op("VPERMW", f.v(2), f.v(31), f.v(2))
 				f.op("VMOVUPS", f.v(2), at("R12", half*f.width()))
 			}
@@ -86,7 +84,7 @@ func emitPairs(f *file) {
 		f.split(2, func() {
 			f.op("VMOVUPS.Z", "(AX)", "K1", f.v(0))
 			f.op("VMOVUPS.Z", "(AX)(DX*1)", "K1", f.v(1))
-			f.round2(1, 0, 2)
+			f.round2()
 			f.op("VPERMW", f.v(2), f.v(31), f.v(2))
 			f.op("VMOVUPS", f.v(2), "K1", "(R12)")
 			f.op("ADDQ", "R13", "AX")
@@ -122,14 +120,14 @@ func (f *function) round() {
 		f.chunks(2*f.width(), func() {
 			f.op("VMOVUPS", "(AX)", f.v(0))
 			f.op("VMOVUPS", at("AX", f.width()), f.v(1))
-			f.round2(1, 0, 2)
+			f.round2()
 			f.op("VMOVUPS", f.v(2), "(R12)")
 			f.advance(2*f.width(), "AX")
 			f.advance(f.width(), "R12")
 		})
 		f.op("VMOVUPS.Z", "(AX)", "K1", f.v(0))
 		f.op("VMOVUPS.Z", at("AX", f.width()), "K2", f.v(1))
-		f.round2(1, 0, 2)
+		f.round2()
 		f.op("VMOVUPS", f.v(2), "K3", "(R12)")
 		f.op("ADDQ", "DX", "BX")
 		f.op("ADDQ", "SI", "DI")
