@@ -122,7 +122,7 @@ func (a attendPhase) tile(i, w int) {
 			d.kernels.ColumnScale(o, fade)
 			init = o
 		}
-		values := packedRows{a.packedV[at:], a.size, s.end - s.start}
+		values := packedRows{data: a.packedV[at:], m: a.size, depth: s.end - s.start}
 		d.column(values, key-s.start, n, scores, o, nr, init, nr)
 	}
 
@@ -141,7 +141,7 @@ func (a *attention) score(scores []float32, at int, s span, key, n int, q []floa
 	k := a.device.kernels
 	// The last panel may go on beyond s.to, where it holds keys that no query here may see.
 	m := min(roundUp(n, k.MR), s.end-key)
-	keys := packedRows{a.packedK[at+(key-s.start)*a.size:], m, a.size}
+	keys := packedRows{data: a.packedK[at+(key-s.start)*a.size:], m: m, depth: a.size}
 	a.device.column(keys, 0, a.size, q, scores, k.NR, nil, 0)
 	maskAfter(scores, k.NR, key, n, s.from)
 	return scores[:n*k.NR]

@@ -164,8 +164,8 @@ func (a attendBackwardPhase) scores(x *attentionScratch, keys, queries span, h, 
 		}
 	}
 	m := min(roundUp(n, k.MR), keys.to-keys.from)
-	d.column(packedRows{x.keys, m, a.size}, 0, a.size, x.q, x.s, k.NR, nil, 0)
-	d.column(packedRows{x.values, m, a.size}, 0, a.size, x.dout, x.ds, k.NR, nil, 0)
+	d.column(packedRows{data: x.keys, m: m, depth: a.size}, 0, a.size, x.q, x.s, k.NR, nil, 0)
+	d.column(packedRows{data: x.values, m: m, depth: a.size}, 0, a.size, x.dout, x.ds, k.NR, nil, 0)
 	maskAfter(x.s, k.NR, keys.from, n, first)
 	k.ScoreBackward(x.s[:n*k.NR], x.ds[:n*k.NR], a.scale, x.lse, x.delta)
 	for i := 0; i < n; i += k.NR {
@@ -173,7 +173,7 @@ func (a attendBackwardPhase) scores(x *attentionScratch, keys, queries span, h, 
 		k.Transpose(x.pT[to:], k.NR, x.s[i*k.NR:], k.NR, min(k.NR, n-i), cols)
 		k.Transpose(x.dsT[to:], k.NR, x.ds[i*k.NR:], k.NR, min(k.NR, n-i), cols)
 	}
-	d.column(packedRows{x.keysT, a.size, keys.to - keys.from}, 0, n, x.ds, x.dqT, k.NR, nil, 0)
+	d.column(packedRows{data: x.keysT, m: a.size, depth: keys.to - keys.from}, 0, n, x.ds, x.dqT, k.NR, nil, 0)
 	a.store(x, a.dq[at:], width, x.dqT, k.NR, cols)
 }
 
@@ -184,7 +184,7 @@ func (a attendBackwardPhase) addTransposed(out, x []float32, n, from int, s []fl
 	if first {
 		init = nil
 	}
-	a.device.column(packedRows{x, a.size, n}, from, n-from, s, out, gradBlock, init, gradBlock)
+	a.device.column(packedRows{data: x, m: a.size, depth: n}, from, n-from, s, out, gradBlock, init, gradBlock)
 }
 
 // store writes gradients [E][ld], of which n columns count, to n rows of dst; it adds them after the first round.

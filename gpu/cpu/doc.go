@@ -1,8 +1,9 @@
-// Package cpu runs the operators of package gpu on the processor, in float32.
+// Package cpu runs the operators of package gpu on the processor, in float32, and large products in bfloat16 where that is
+// asked for.
 //
 // Start at [Open]. One file holds one family of operators, forward beside backward; the inner loops are in
 // internal/simd, once in plain Go and once in assembly for each instruction set. Open picks the best set that the
-// processor can run; the environment variable ATHANOR_CPU forces one of portable, avx2 and avx512.
+// processor can run; the environment variable ATHANOR_CPU forces one of portable, avx2, avx512 and avx512bf16.
 //
 // # Partition
 //
@@ -21,4 +22,7 @@
 // down each column of register tiles. An element of C is one chain of fused additions for every 512 or fewer steps of
 // the depth, in whatever tile it is. Attention and the language-model head use the same panels and micro-kernels with their own loops around them, so
 // that scores and logits live in a worker's cache and never in memory as a whole.
+//
+// In the precision bfloat16 the same code works on pairs of numbers instead of numbers: packing rounds them, panels are
+// half as deep, and the micro-kernel multiplies pairs (simd.Pairs). Attention stays float32.
 package cpu

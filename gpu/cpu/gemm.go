@@ -1,6 +1,6 @@
 package cpu
 
-// kDepth is the most rows of a panel that one run of the micro-kernel goes through (KC): a panel of A then stays in the
+// kDepth is the most rows of a panel, of numbers or of pairs, that one run of the micro-kernel goes through (KC): a panel of A then stays in the
 // first-level cache, and the sums in registers are seldom stored.
 const kDepth = 512
 
@@ -43,8 +43,8 @@ func (g *gemm) run() {
 	g.partition()
 	g.device.reserveBlock(g.rows, g.k, g.n)
 	for g.k0 = 0; g.k0 < g.k; g.k0 += depth {
-		k := min(depth, g.k-g.k0)
-		g.packed = panels{grow(&g.buffer, width*k), k, g.n}
+		g.packed = panels{k: min(depth, g.k-g.k0), n: g.n, pairs: g.device.pairs}
+		g.packed.data = grow(&g.buffer, g.packed.size(nr))
 		g.device.pool.run(g.packed.tiles(g.b, nr), packPhase{g})
 		g.device.pool.run(ceilDiv(g.m, g.rows)*g.colTiles, tilePhase{g})
 	}
@@ -65,7 +65,7 @@ func (g *gemm) partition() {
 }
 
 // tile packs part i of B.
-func (g packPhase) tile(i, _ int) { g.packed.pack(g.device, g.b, g.k0, i) }
+func (g packPhase) tile(i, w int) { g.packed.pack(g.device, &g.device.workers[w], g.b, g.k0, i) }
 
 // tile computes tile i of C.
 func (g tilePhase) tile(i, w int) {
@@ -83,7 +83,12 @@ func (g tilePhase) tile(i, w int) {
 
 // reserveBlock readies the workers for multiply with m rows, depth k and n columns.
 func (d *device) reserveBlock(m, k, n int) {
-	d.reserve(m*min(k, kDepth), func(w *worker) *[]float32 { return &w.a })
+	size := m * min(k, kDepth)
+	if d.pairs { // rounded rows, and those of the last, incomplete panel once more
+		size = (m+d.kernels.MR)*min(ceilDiv(k, 2), kDepth) + m*apart
+		d.reservePairs()
+	}
+	d.reserve(size, func(w *worker) *[]float32 { return &w.a })
 	if n%d.kernels.NR > 0 {
 		d.reserve(m*d.kernels.NR, func(w *worker) *[]float32 { return &w.edge })
 	}
@@ -92,12 +97,17 @@ func (d *device) reserveBlock(m, k, n int) {
 // multiply sets columns [col, col+n) of c = init + a·b, where a is m rows of the operand from row on and from depth k0,
 // b is packed and c has m rows. col is a multiple of NR. init may be nil or c.
 func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row, m, k0 int, b panels, col, n int) {
-	nr := d.kernels.NR
-	steps := ceilDiv(b.k, kDepth)
-	depth := roundUp(ceilDiv(b.k, steps), 8)
-	for k := 0; k < b.k; k += depth {
-		kc := min(depth, b.k-k)
-		block := d.rowBlock(w, a, row, m, k0+k, kc)
+	nr, all := d.kernels.NR, b.depth()
+	steps := ceilDiv(all, kDepth)
+	depth := roundUp(ceilDiv(all, steps), 8)
+	for k := 0; k < all; k += depth {
+		kc := min(depth, all-k)
+		var block rowBlock
+		if b.pairs {
+			block = d.pairBlock(w, a, row, m, k0+2*k, min(2*kc, b.k-2*k))
+		} else {
+			block = d.rowBlock(w, a, row, m, k0+k, kc)
+		}
 		for j := col; j < col+n; j += nr {
 			bp := b.panel(j/nr, nr)[k*nr:]
 			from := init
@@ -132,15 +142,42 @@ func (d *device) rowBlock(w *worker, a operand, row, m, k0, kc int) rowBlock {
 		block = rowBlock{inPlace: a.data[row*a.ld+k0:], ld: a.ld, rows: m / d.kernels.MR * d.kernels.MR}
 	}
 	left := m - block.rows
-	block.packed = packedRows{w.a[:left*kc], left, kc}
+	block.packed = packedRows{w.a[:left*kc], left, kc, false}
 	d.packA(block.packed.data, a, row+block.rows, left, k0, kc)
+	return block
+}
+
+// pairBlock is rowBlock for pairs. Rows are rounded to scratch and stay there as they lie, at a distance that is no
+// multiple of 2 KiB; those of a last, incomplete panel are packed.
+func (d *device) pairBlock(w *worker, a operand, row, m, k0, k int) rowBlock {
+	mr, depth := d.kernels.MR, ceilDiv(k, 2)
+	if a.transposed {
+		block := rowBlock{packed: packedRows{w.a[:m*depth], m, depth, true}}
+		d.packPairs(block.packed.data, a, row, m, k0, k)
+		return block
+	}
+	ld := depth
+	if ld%512 == 0 {
+		ld += apart
+	}
+	d.kernels.Pairs.Round(w.a, ld, a.data[row*a.ld+k0:], a.ld, m, k)
+	block := rowBlock{inPlace: w.a, ld: ld, rows: m / mr * mr}
+	left := m - block.rows
+	block.packed = packedRows{w.a[m*ld:][:left*depth], left, depth, true}
+	if left > 0 {
+		d.kernels.Transpose(block.packed.data, left, w.a[block.rows*ld:], ld, left, depth)
+	}
 	return block
 }
 
 // blockColumn is column for a rowBlock.
 func (d *device) blockColumn(a rowBlock, kc int, b, c []float32, ldc int, init []float32, ldi int) {
 	if a.rows > 0 {
-		d.kernels.RowsGemm(kc, a.rows/d.kernels.MR, a.inPlace, a.ld, b, c, ldc, init, ldi)
+		rows := d.kernels.RowsGemm
+		if a.packed.pairs {
+			rows = d.kernels.Pairs.RowsGemm
+		}
+		rows(kc, a.rows/d.kernels.MR, a.inPlace, a.ld, b, c, ldc, init, ldi)
 		if a.packed.m == 0 {
 			return
 		}
@@ -171,15 +208,19 @@ func storeEdge(c, init []float32, ldc int, edge []float32, nr, m, cols int) {
 // from on; b is a panel [kc][NR].
 func (d *device) column(a packedRows, from, kc int, b, c []float32, ldc int, init []float32, ldi int) {
 	k := d.kernels
+	gemm := k.Gemm
+	if a.pairs {
+		gemm = k.Pairs.Gemm
+	}
 	n := a.m / k.MR
 	if n > 0 {
-		k.Gemm[k.MR](kc, n, a.depth*k.MR, a.data[from*k.MR:], b, c, ldc, init, ldi)
+		gemm[k.MR](kc, n, a.depth*k.MR, a.data[from*k.MR:], b, c, ldc, init, ldi)
 	}
 	if left := a.m - n*k.MR; left > 0 {
 		row := n * k.MR
 		if init != nil {
 			init = init[row*ldi:]
 		}
-		k.Gemm[left](kc, 1, 0, a.data[row*a.depth+from*left:], b, c[row*ldc:], ldc, init, ldi)
+		gemm[left](kc, 1, 0, a.data[row*a.depth+from*left:], b, c[row*ldc:], ldc, init, ldi)
 	}
 }

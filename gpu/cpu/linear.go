@@ -15,7 +15,7 @@ func (d *device) Linear(y, x, w, add gpu.Tensor) {
 	g.ldc, g.m, g.n, g.k = o, n, o, i
 	g.a = operand{view(op, "x", x, n, i), i, false}
 	g.b = operand{view(op, "w", w, o, i), i, true}
-	if n <= fewRows {
+	if n <= fewRows && !d.pairs {
 		g.runRows()
 		return
 	}

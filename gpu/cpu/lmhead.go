@@ -83,7 +83,8 @@ func (d *device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperat
 		}
 	}
 	if len(p.tokens) > 0 {
-		p.backward = panels{grow(&p.backBuffer, p.vocab*roundUp(p.width, d.kernels.NR)), p.vocab, p.width}
+		p.backward = panels{k: p.vocab, n: p.width, pairs: d.pairs}
+		p.backward.data = grow(&p.backBuffer, p.backward.size(d.kernels.NR))
 		p.pack()
 		p.runBackward()
 	}
@@ -108,7 +109,8 @@ func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature floa
 // pack packs w for the logits, and for dx if the backward needs it, and reserves what the tiles use.
 func (p *lmHead) pack() {
 	nr := p.device.kernels.NR
-	p.forward = panels{grow(&p.forwardBuffer, p.width*roundUp(p.vocab, nr)), p.width, p.vocab}
+	p.forward = panels{k: p.width, n: p.vocab, pairs: p.device.pairs}
+	p.forward.data = grow(&p.forwardBuffer, p.forward.size(nr))
 	p.device.reserve(headTile*p.width, func(w *worker) *[]float32 { return &w.rows })
 	p.device.reserveBlock(headTile, p.width, p.vocab)
 	n := p.forward.tiles(operand{transposed: true}, nr)
@@ -121,13 +123,14 @@ func (p *lmHead) pack() {
 	p.device.pool.run(n, headPackPhase{p})
 }
 
-func (p headPackPhase) tile(i, _ int) {
+func (p headPackPhase) tile(i, w int) {
+	worker := &p.device.workers[w]
 	b := operand{p.w, p.width, true}
 	if first := p.forward.tiles(b, p.device.kernels.NR); i < first {
-		p.forward.pack(p.device, b, 0, i)
+		p.forward.pack(p.device, worker, b, 0, i)
 	} else {
 		b.transposed = false
-		p.backward.pack(p.device, b, 0, i-first)
+		p.backward.pack(p.device, worker, b, 0, i-first)
 	}
 }
 

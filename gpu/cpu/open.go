@@ -16,6 +16,7 @@ type device struct {
 	pool    *pool
 	workers []worker
 	memory  memory
+	pairs   bool // products are of bfloat16
 
 	gemm     gemm
 	embed    embed
@@ -34,6 +35,7 @@ type device struct {
 // workers, before any tile runs.
 type worker struct {
 	a, edge   []float32 // gemm: packed rows of A, and a tile that overhangs C
+	pairs     []float32 // packPairsPanel: rounded rows
 	rows      []float32 // lmHead: rows of x or dx
 	scores    []float32 // attention: a block of scores
 	q, o      []float32 // attention: packed queries, and sums of values
@@ -84,13 +86,22 @@ func (d *device) Info() gpu.Info {
 }
 
 // Precisions lists what this processor can do, the fastest first.
-func (d *device) Precisions() []gpu.Precision { return []gpu.Precision{gpu.Float32} }
+func (d *device) Precisions() []gpu.Precision {
+	switch p := d.kernels.Pairs; {
+	case p == nil:
+		return []gpu.Precision{gpu.Float32}
+	case p.Fast:
+		return []gpu.Precision{gpu.BFloat16, gpu.Float32}
+	}
+	return []gpu.Precision{gpu.Float32, gpu.BFloat16}
+}
 
 // SetPrecision holds for the products that follow.
 func (d *device) SetPrecision(p gpu.Precision) error {
 	if !slices.Contains(d.Precisions(), p) {
-		return fmt.Errorf("cpu: no products in %s on this processor, only in %v", p, d.Precisions())
+		return fmt.Errorf("cpu: this processor (%s) does not multiply in precision %q, only in %v", d.kernels.Name, p, d.Precisions())
 	}
+	d.pairs = p == gpu.BFloat16
 	return nil
 }
 

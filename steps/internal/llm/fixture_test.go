@@ -41,6 +41,17 @@ func TestTransformers(t *testing.T) {
 // TestThreads: a step of training and an answer have the same bits for any number of threads, with dimensions that fill
 // no block of the CPU's kernels evenly.
 func TestThreads(t *testing.T) {
+	dev, err := cpu.Open(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	for _, p := range dev.Precisions() {
+		t.Run(string(p), func(t *testing.T) { sameForThreads(t, p) })
+	}
+}
+
+func sameForThreads(t *testing.T, p gpu.Precision) {
 	c := Config{
 		VocabSize: 301, HiddenSize: 90, IntermediateSize: 130, NumHiddenLayers: 2, NumAttentionHeads: 6, NumKeyValueHeads: 3,
 		HeadDim: 18, RMSNormEps: 1e-5, RopeTheta: 1e4, MaxPositionEmbeddings: 512, InitializerRange: 0.1, TieWordEmbeddings: true,
@@ -57,7 +68,7 @@ func TestThreads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(m.Init(1), m.Training(s.Len())); err != nil {
+		if err := errors.Join(m.Init(1), m.Training(s.Len()), m.SetPrecision(p)); err != nil {
 			t.Fatal(err)
 		}
 		crossEntropyBackward(t, m, s, supervised(s))

@@ -80,7 +80,7 @@ type outcome struct {
 }
 
 // attempt runs the loop once in dir, as a new process would, and ends it as the source says.
-func attempt(t *testing.T, dev gpu.Device, dir string, every time.Duration, cancelAt, killAt int) (outcome, error) {
+func attempt(t *testing.T, dev gpu.Device, p gpu.Precision, dir string, every time.Duration, cancelAt, killAt int) (outcome, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -91,6 +91,9 @@ func attempt(t *testing.T, dev gpu.Device, dir string, every time.Duration, canc
 	}
 	observer := &memory{}
 	m := newModel(t, dev)
+	if err := m.SetPrecision(p); err != nil {
+		t.Fatal(err)
+	}
 	loop := newLoop(m, source, observer)
 	loop.CheckpointEvery = every
 	loop.Spikes = Spikes{Sigma: 1, Window: 6} // a range that ordinary steps leave
@@ -128,20 +131,20 @@ func readMetrics(t *testing.T, path string) []string {
 }
 
 func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
-	t.Run("ref", func(t *testing.T) { resumedRunIsTheSame(t, openRef()) })
-	t.Run("cpu", func(t *testing.T) {
-		dev, err := cpu.Open(2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer dev.Close()
-		resumedRunIsTheSame(t, dev)
-	})
+	t.Run("ref", func(t *testing.T) { resumedRunIsTheSame(t, openRef(), gpu.Float32) })
+	dev, err := cpu.Open(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	for _, p := range dev.Precisions() {
+		t.Run("cpu,"+string(p), func(t *testing.T) { resumedRunIsTheSame(t, dev, p) })
+	}
 }
 
-func resumedRunIsTheSame(t *testing.T, dev gpu.Device) {
+func resumedRunIsTheSame(t *testing.T, dev gpu.Device, p gpu.Precision) {
 	t.Helper()
-	whole, err := attempt(t, dev, t.TempDir(), time.Hour, 0, 0)
+	whole, err := attempt(t, dev, p, t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,11 +174,11 @@ func resumedRunIsTheSame(t *testing.T, dev gpu.Device) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			for _, e := range c.ends {
-				if _, err := attempt(t, dev, dir, e.every, e.cancelAt, e.killAt); !errors.Is(err, context.Canceled) && !errors.Is(err, errKilled) {
+				if _, err := attempt(t, dev, p, dir, e.every, e.cancelAt, e.killAt); !errors.Is(err, context.Canceled) && !errors.Is(err, errKilled) {
 					t.Fatalf("the run ended with %v", err)
 				}
 			}
-			got, err := attempt(t, dev, dir, time.Hour, 0, 0)
+			got, err := attempt(t, dev, p, dir, time.Hour, 0, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -196,7 +199,7 @@ func resumedRunIsTheSame(t *testing.T, dev gpu.Device) {
 }
 
 func TestPitfall02OrderIsRestoredOverEpochs(t *testing.T) {
-	whole, err := attempt(t, openRef(), t.TempDir(), time.Hour, 0, 0)
+	whole, err := attempt(t, openRef(), gpu.Float32, t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +214,7 @@ func TestPitfall02OrderIsRestoredOverEpochs(t *testing.T) {
 	dir := t.TempDir()
 	var dealt []string
 	for _, stop := range []int{2, 4, 3, 5, 0} { // each counted from the last
-		part, err := attempt(t, openRef(), dir, time.Hour, stop, 0)
+		part, err := attempt(t, openRef(), gpu.Float32, dir, time.Hour, stop, 0)
 		if err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
@@ -223,7 +226,7 @@ func TestPitfall02OrderIsRestoredOverEpochs(t *testing.T) {
 }
 
 func TestLoopStepsTheScheduleOncePerStep(t *testing.T) {
-	whole, err := attempt(t, openRef(), t.TempDir(), time.Hour, 0, 0)
+	whole, err := attempt(t, openRef(), gpu.Float32, t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +256,7 @@ func TestLoopStepsTheScheduleOncePerStep(t *testing.T) {
 }
 
 func TestLoopLearns(t *testing.T) {
-	whole, err := attempt(t, openRef(), t.TempDir(), time.Hour, 0, 0)
+	whole, err := attempt(t, openRef(), gpu.Float32, t.TempDir(), time.Hour, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,7 +396,7 @@ func TestLoopStopsWhenTheHeldOutLossIsNotFinite(t *testing.T) {
 
 func TestCheckpointOfAnotherModel(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := attempt(t, openRef(), dir, time.Hour, 3, 0); !errors.Is(err, context.Canceled) {
+	if _, err := attempt(t, openRef(), gpu.Float32, dir, time.Hour, 3, 0); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	config := tiny

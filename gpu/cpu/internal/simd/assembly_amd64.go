@@ -30,6 +30,11 @@ type assembly struct {
 	columnExp       func(s []float32, scale float32, m, sum []float32)
 	columnScale     func(s, f []float32)
 	scoreBackward   func(s, dp []float32, scale float32, lse, delta []float32)
+
+	// Of pairs: gemm and rowsGemm are then products of pairs.
+	round      func(dst []float32, ldd int, src []float32, lds, rows, cols int)
+	pairWide   func(dst []float32, step, ldd int, src []float32, lds, rows, pieces int)
+	pairNarrow func(dst []float32, step, ldd int, src []float32, lds, rows, pieces, width int)
 }
 
 // kernels wraps the functions: each does its whole registers in assembly and the rest in Go.

@@ -3,7 +3,7 @@
 // packs panels and calls these.
 //
 // The portable set is plain Go and serves two ends: it runs everywhere, and the others are tested against it. The sets
-// avx2 and avx512 are assembly written by the generator in the folder gen; run go generate here after changing it.
+// avx2, avx512 and avx512bf16 (that is avx512 and products of bfloat16) are assembly written by the generator in the folder gen; run go generate here after changing it.
 // Another processor family gets its own file beside kernels_amd64.go and its own emitter in gen.
 //
 // Start at [Select]. Unless a function says otherwise its slices have equal lengths, and no alignment is asked for.
@@ -18,7 +18,7 @@ import (
 
 // Kernels is one set of inner loops.
 type Kernels struct {
-	Name string // "portable", "avx2" or "avx512"
+	Name string // "portable", "avx2", "avx512" or "avx512bf16"
 
 	// MR and NR are the most rows and the exact number of columns that Gemm computes at once.
 	MR, NR int
@@ -83,6 +83,28 @@ type Kernels struct {
 	// ScoreBackward turns scores and the gradient of the probabilities into the probabilities p = exp(s·scale − lse[c])
 	// in s, and the gradient of the scores p·(dp − delta[c])·scale in dp.
 	ScoreBackward func(s, dp []float32, scale float32, lse, delta []float32)
+
+	// Pairs is what products of bfloat16 are made of; nil where the set has none.
+	Pairs *Pairs
+}
+
+// Pairs multiplies bfloat16 numbers and adds up in float32. Two numbers that follow one another in depth are a pair: the
+// first in the lower and the second in the upper half of the bits of a float32. A panel of pairs is a panel like any
+// other, half as deep; Transpose and Kernels.Split move pairs as they do numbers.
+type Pairs struct {
+	Fast bool // faster than products of float32
+
+	// Gemm and RowsGemm are those of Kernels with pairs in a and b; kc and the distances count pairs. A number that is
+	// denormal may count as zero.
+	Gemm     []GemmFunc
+	RowsGemm func(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
+
+	// Round rounds rows to nearest, ties to even: dst[i·ldd+j] is the pair of src[i·lds+2j] and the number after it, or 0 at
+	// the end, for i < rows and 2j < cols.
+	Round func(dst []float32, ldd int, src []float32, lds, rows, cols int)
+	// Split is Kernels.Split for pairs of rows: dst[p·step + i·ldd + j] is the pair of src[2i·lds + p·width + j] and the
+	// number below it, or 0 at the end, for 2i < rows.
+	Split func(dst []float32, step, ldd, width int, src []float32, lds, rows, pieces int)
 }
 
 // A GemmFunc computes register tiles of a fixed number of rows.

@@ -6,6 +6,9 @@ import "golang.org/x/sys/cpu"
 func available() []*Kernels {
 	x := &cpu.X86
 	var sets []*Kernels
+	if x.HasAVX512BF16 && x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL && x.HasFMA {
+		sets = append(sets, &setAVX512BF16)
+	}
 	if x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL && x.HasFMA {
 		sets = append(sets, &setAVX512)
 	}
@@ -16,6 +19,8 @@ func available() []*Kernels {
 }
 
 var (
+	setAVX512BF16 = withPairs(setAVX512, "avx512bf16", &assemblyBF16)
+
 	setAVX512 = assemblyAVX512.kernels("avx512", 16, 14)
 	setAVX2   = assemblyAVX2.kernels("avx2", 8, 6)
 )

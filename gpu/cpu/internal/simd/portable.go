@@ -12,4 +12,5 @@ var portable = Kernels{
 	ExpSum: expSumPortable, AdamW: adamWPortable,
 	ColumnMax: columnMaxPortable, ColumnExp: columnExpPortable, ColumnScale: columnScalePortable,
 	ScoreBackward: scoreBackwardPortable,
+	Pairs:         &portablePairs,
 }

@@ -166,15 +166,15 @@ func TestGemm(t *testing.T) {
 		for mr := range k.MR + 1 {
 			for _, kc := range []int{1, 3, 4, 5, 64, 130} {
 				for _, init := range []string{"none", "other", "c"} {
-					t.Run(fmt.Sprintf("%s/%dx%d,%s", k.Name, mr, kc, init), func(t *testing.T) { gemmTrial(t, k, mr, kc, init) })
+					t.Run(fmt.Sprintf("%s/%dx%d,%s", k.Name, mr, kc, init), func(t *testing.T) { gemmTrial(t, k, mr, kc, init, false) })
 				}
 			}
 		}
 	}
 }
 
-// gemmTrial runs the micro-kernel of mr rows on three packed panels; mr 0 stands for RowsGemm.
-func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
+// gemmTrial runs the micro-kernel of mr rows on three packed panels, of numbers or of pairs; mr 0 stands for RowsGemm.
+func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string, pairs bool) {
 	const n = 3
 	inPlace := mr == 0
 	if inPlace {
@@ -184,6 +184,13 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
 	size := (n*mr-1)*ldc + k.NR
 	all := guarded([]int{max((n-1)*step+mr*kc, (n*mr-1)*lda+kc), kc * k.NR, size, size})
 	s := inner(all)
+	if pairs {
+		for _, operand := range s[:2] {
+			for i, x := range operand {
+				operand[i] = pair(x, -x/3)
+			}
+		}
+	}
 	before := slices.Clone(s[2])
 	var init []float32
 	switch kind {
@@ -209,7 +216,7 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
 				want = float64(from[at])
 			}
 			for x := range kc {
-				want += float64(element(i, x)) * float64(s[1][x*k.NR+j])
+				want += product(element(i, x), s[1][x*k.NR+j], pairs)
 			}
 		}
 		if math.Abs(float64(got)-want) > 2e-5*(1+math.Abs(want)) {
@@ -221,6 +228,16 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string) {
 			t.Fatal("written beside c")
 		}
 	}
+}
+
+// product multiplies two numbers, or adds up the products of two pairs.
+func product(x, y float32, pairs bool) float64 {
+	if !pairs {
+		return float64(x) * float64(y)
+	}
+	p, q := halves(x)
+	r, s := halves(y)
+	return float64(p)*float64(r) + float64(q)*float64(s)
 }
 
 // TestDotBlock compares with the portable dot product, row by row.

@@ -24,7 +24,7 @@ func emitAttention(f *file) {
 		})
 		f.rows([]string{"s"}, func(i int, p []string) {
 			x := 5 + 4*i
-			if f.isa == avx2 {
+			if !f.wide() {
 				x = 5
 			}
 			f.op("VMOVUPS", p[0], f.v(x))

@@ -54,7 +54,7 @@ const firstConstant = 21
 func (f *function) constant(name string) string {
 	for i, c := range expConstants {
 		if c.name == name {
-			if f.isa == avx512 {
+			if f.wide() {
 				return f.v(firstConstant + i)
 			}
 			return fmt.Sprintf("exp%s<>+%d(SB)", f.suffix, i*f.width())
@@ -65,7 +65,7 @@ func (f *function) constant(name string) string {
 
 // loadConstants must come before the first exp.
 func (f *function) loadConstants() {
-	if f.isa != avx512 {
+	if !f.wide() {
 		return
 	}
 	for i := range expConstants {
@@ -76,7 +76,7 @@ func (f *function) loadConstants() {
 // exp replaces register x by its exponential and uses registers p, n and m.
 func (f *function) exp(x, p, n, m int) {
 	X, P, N, M := f.v(x), f.v(p), f.v(n), f.v(m)
-	if f.isa == avx2 {
+	if !f.wide() {
 		f.op("VCMPPS", "$5", f.constant("low"), X, M) // not less than: all ones for NaN
 		f.op("VMOVUPS", f.constant("low"), P)
 		f.op("VMAXPS", X, P, X) // NaN in the first operand is kept
@@ -87,7 +87,7 @@ func (f *function) exp(x, p, n, m int) {
 		f.op("VMINPS", X, f.constant("high"), X)
 	}
 	f.op("VMULPS", f.constant("log2e"), X, N)
-	if f.isa == avx2 {
+	if !f.wide() {
 		f.op("VROUNDPS", "$0", N, N)
 	} else {
 		f.op("VRNDSCALEPS", "$0", N, N)
@@ -98,7 +98,7 @@ func (f *function) exp(x, p, n, m int) {
 	for _, c := range []string{"c5", "c4", "c3", "c2", "one", "one"} {
 		f.op("VFMADD213PS", f.constant(c), X, P)
 	}
-	if f.isa == avx2 {
+	if !f.wide() {
 		f.op("VCVTPS2DQ", N, N)
 		f.op("VPSLLD", "$23", N, N)
 		f.op("VPADDD", N, P, X)

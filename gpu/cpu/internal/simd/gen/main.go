@@ -3,7 +3,7 @@
 //
 //	go generate ./gpu/cpu/internal/simd
 //
-// The emitters are written once for both sets. An [isa] says how wide a register is and which instructions differ; a
+// The emitters are written once for all sets. An [isa] says how wide a register is and which instructions differ; a
 // function names its registers by number and its parameters by name (emit.go).
 package main
 
@@ -39,5 +39,10 @@ func files() map[string]string {
 		all["vector_"+set.name+"_amd64.s"] = vector.assembly()
 		all[set.name+"_amd64.go"] = declarations(set, matrix, vector)
 	}
+	pairs := &file{isa: avx512bf16, data: interleaveTable}
+	emitGemm(pairs)
+	emitPairs(pairs)
+	all["matrix_"+avx512bf16.name+"_amd64.s"] = pairs.assembly()
+	all[avx512bf16.name+"_amd64.go"] = declarations(avx512bf16, pairs)
 	return all
 }

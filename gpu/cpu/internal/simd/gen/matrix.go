@@ -13,7 +13,7 @@ func emitGemm(f *file) {
 		f.function(fmt.Sprintf("gemm%d", mr), params, false, func(f *function) { f.gemm(mr) })
 	}
 	const inPlace = "kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int"
-	f.function("rowsGemm", inPlace, false, (*function).rowsGemm)
+	f.function("rowsGemm", inPlace, false, func(f *function) { f.rowsGemm() })
 }
 
 func (f *function) gemm(mr int) {
@@ -152,14 +152,14 @@ func (f *function) gemmStore(mr int) {
 
 // gemmStep is step k of the unrolled loop; element says where A's are.
 func (f *function) gemmStep(mr, k int, element func(i, k int) string) {
-	b0, b1 := f.v(2*f.mr), f.v(2*f.mr+1)
-	f.op("VMOVUPS", at("BX", 2*k*f.width()), b0)
-	f.op("VMOVUPS", at("BX", (2*k+1)*f.width()), b1)
+	b0, b1 := 2*f.mr, 2*f.mr+1
+	f.op("VMOVUPS", at("BX", 2*k*f.width()), f.v(b0))
+	f.op("VMOVUPS", at("BX", (2*k+1)*f.width()), f.v(b1))
 	for i := range mr {
-		a := f.v(2*f.mr + 2 + i%2)
-		f.op("VBROADCASTSS", element(i, k), a)
-		f.op("VFMADD231PS", b0, a, f.v(2*i))
-		f.op("VFMADD231PS", b1, a, f.v(2*i+1))
+		a := 2*f.mr + 2 + i%2
+		f.op("VBROADCASTSS", element(i, k), f.v(a))
+		f.multiplyAdd(b0, a, 2*i)
+		f.multiplyAdd(b1, a, 2*i+1)
 	}
 }
 
@@ -172,7 +172,7 @@ const blockParams = "dst []float32, ldd int, src []float32, lds, rows, cols int"
 //
 // With AVX-512, transposeTail takes up to 16 rows and any number of columns, and stores what it must and no more.
 func emitTranspose(f *file) {
-	if f.isa == avx512 {
+	if f.wide() {
 		f.function("transposeTail", blockParams, false, func(f *function) { f.transpose() })
 	} else {
 		f.function("transpose", blockParams, false, func(f *function) { f.transpose() })
@@ -186,14 +186,14 @@ func (f *function) transpose() {
 	f.stride("lds", "DX")
 	f.integer("rows", "R8")
 	f.integer("cols", "CX")
-	if f.isa == avx512 {
+	if f.wide() {
 		f.mask("R8", "K1")
 	}
 	loop, done := f.label(), f.label()
 	f.place(loop)
 	f.op("TESTQ", "CX", "CX")
 	f.op("JLE", done)
-	if f.isa == avx512 {
+	if f.wide() {
 		f.op("MOVQ", "CX", "R9")
 		whole := f.label()
 		f.op("CMPQ", "R9", fmt.Sprintf("$%d", f.lanes))
@@ -203,7 +203,7 @@ func (f *function) transpose() {
 		f.mask("R9", "K2")
 	}
 	f.loadRows()
-	if f.isa == avx512 {
+	if f.wide() {
 		f.transpose16()
 	} else {
 		f.transpose8()
@@ -235,7 +235,7 @@ func (f *function) loadRows() {
 			f.op("CMPQ", "R8", fmt.Sprintf("$%d", i))
 			f.op("JLE", loaded)
 		}
-		if f.isa == avx512 {
+		if f.wide() {
 			f.op("VMOVUPS.Z", "(AX)", "K2", f.v(i))
 		} else {
 			f.op("VMOVUPS", "(AX)", f.v(i))
@@ -298,7 +298,7 @@ func (f *function) transpose8() {
 func (f *function) storeColumns(first int) {
 	stored := f.label()
 	for c := range f.lanes {
-		if f.isa == avx512 {
+		if f.wide() {
 			if c > 0 {
 				f.op("CMPQ", "R9", fmt.Sprintf("$%d", c))
 				f.op("JLE", stored)
@@ -316,7 +316,7 @@ func (f *function) storeColumns(first int) {
 // row i goes to dst[p·step + i·ldd]. The pieces of a row go one after the other, so that each row is read once.
 func emitCopy(f *file) {
 	f.function("splitWide", "dst []float32, step, ldd int, src []float32, lds, rows, pieces int", false, func(f *function) {
-		f.split(func() {
+		f.split(1, func() {
 			f.op("VMOVUPS", "(AX)", f.v(0))
 			f.op("VMOVUPS", at("AX", f.width()), f.v(1))
 			f.op("VMOVUPS", f.v(0), "(R12)")
@@ -327,7 +327,7 @@ func emitCopy(f *file) {
 	params := "dst []float32, step, ldd int, src []float32, lds, rows, pieces, width int"
 	f.function("splitNarrow", params, false, func(f *function) {
 		f.integer("width", "R13")
-		if f.isa == avx512 {
+		if f.wide() {
 			f.mask("R13", "K1")
 		} else {
 			f.op("LEAQ", "tail"+f.suffix+"<>(SB)", "AX")
@@ -336,8 +336,8 @@ func emitCopy(f *file) {
 			f.op("VMOVUPS", "(AX)(CX*4)", f.v(15))
 		}
 		f.op("SHLQ", "$2", "R13")
-		f.split(func() {
-			if f.isa == avx512 {
+		f.split(1, func() {
+			if f.wide() {
 				f.op("VMOVUPS.Z", "(AX)", "K1", f.v(0))
 				f.op("VMOVUPS", f.v(0), "K1", "(R12)")
 			} else {
@@ -352,7 +352,7 @@ func emitCopy(f *file) {
 // tailMasks writes what splitNarrow takes its mask from, which AVX-512 does not need: a register of ones, then one of
 // zeros.
 func (s *isa) tailMasks() string {
-	if s == avx512 {
+	if s.wide() {
 		return ""
 	}
 	var text strings.Builder
@@ -363,8 +363,9 @@ func (s *isa) tailMasks() string {
 	return "\n" + text.String()
 }
 
-// split runs body for every piece of every row, with the source at AX, which body moves on, and the destination at R12.
-func (f *function) split(body func()) {
+// split runs body for every piece of every row, or group of rows, with the source at AX, which body moves on, and the
+// destination at R12. Rows of the source are DX bytes apart.
+func (f *function) split(group int, body func()) {
 	f.pointer("dst", "DI")
 	f.stride("step", "R10")
 	f.stride("ldd", "SI")
@@ -380,7 +381,9 @@ func (f *function) split(body func()) {
 			body()
 			f.op("ADDQ", "R10", "R12")
 		})
-		f.op("ADDQ", "DX", "BX")
+		for range group {
+			f.op("ADDQ", "DX", "BX")
+		}
 		f.op("ADDQ", "SI", "DI")
 	})
 	f.ret()

@@ -99,7 +99,7 @@ func (f *function) reduce(slices []string, term func(sum, tmp int, ptr []string,
 func (f *function) fold(op string, x, t int) {
 	half := isa{reg: "Y"}
 	quarter := isa{reg: "X"}
-	if f.isa == avx512 {
+	if f.wide() {
 		f.op("VEXTRACTF64X4", "$1", f.v(x), half.v(t))
 		f.op(op, half.v(t), half.v(x), half.v(x))
 	}
@@ -200,7 +200,7 @@ func (f *function) dotBlock() {
 			switch {
 			case i == 0:
 				f.op("VMOVUPS", "X0", "(AX)")
-			case f.isa == avx512:
+			case f.wide():
 				f.op("VEXTRACTF32X4", fmt.Sprintf("$%d", i), "Z0", "(AX)")
 			default:
 				f.op("VEXTRACTF128", fmt.Sprintf("$%d", i), "Y0", "(AX)")
@@ -229,7 +229,7 @@ func (f *function) totals(high int) {
 	for i := range high {
 		sum("VUNPCKLPD", "VUNPCKHPD", 2*i, 2*i+1, i)
 	}
-	if f.isa == avx2 {
+	if !f.wide() {
 		sum("VPERM2F128 $0x20,", "VPERM2F128 $0x31,", 0, 1, 0)
 		return
 	}
