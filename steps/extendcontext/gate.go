@@ -111,6 +111,9 @@ func each(documents []train.Document) iter.Seq2[train.Document, error] {
 	}
 }
 
+// shownMisses is how many needles that were not found a check shows in the log.
+const shownMisses = 3
+
 // Check implements pretraining.Gate.
 func (g *gate) Check(ctx context.Context, m *llm.Model, tokens int64) (map[string]float64, error) {
 	// The model has room for a micro-batch, which is at least the stage's context and so longer than the short one.
@@ -135,6 +138,12 @@ func (g *gate) Check(ctx context.Context, m *llm.Model, tokens int64) (map[strin
 	g.rt.Log("gate after %d tokens: %s: %s", tokens, verdict, g.figures())
 	for _, line := range found.Lines() {
 		g.rt.Log("needles found: %s", line)
+	}
+	for i, a := range found.Missed() {
+		if i == shownMisses {
+			break
+		}
+		g.rt.Log("not found: %s", &a)
 	}
 	return map[string]float64{"short_loss": loss, "short_loss_ratio": loss / g.before, "needles": found.Share(), "value_loss": values}, nil
 }
