@@ -53,7 +53,7 @@ type Config struct {
 
 	Decontaminate *Decontaminate `json:"decontaminate" hcl:"block" doc:"Drops documents that hold a piece of an evaluation set."`
 
-	Needles *Needles `json:"needles" hcl:"block" doc:"Facts planted in the documents to train on, each of them twice, so that a model learns to look back for it: practice for the needle test of evaluate and extend_context, with none of its facts. Held-out documents stay as they are."`
+	Needles *Needles `json:"needles" hcl:"block" doc:"Facts planted in the documents to train on, each of them twice or more, so that a model learns to look back for it: practice for the needle test of evaluate and extend_context, with none of its facts. Held-out documents stay as they are."`
 
 	Holdout float64 `json:"holdout" default:"0" min:"0" max:"0.5" doc:"Share of the documents to hold back. A document's own content decides, so those held back stay so when others are added; of dialogues, prompts and preferences the first question does, so that two datasets hold the same questions back."`
 	MaxBad  float64 `json:"max_bad" default:"0.01" min:"0" max:"1" doc:"Share of the records that may be unreadable; they are counted and shown in stats.json."`

@@ -152,17 +152,27 @@ func (m *merger) keep(d *corpus.Document, hash uint64) error {
 		l.Bytes != nil && m.train.Bytes+m.holdout.Bytes+size > *l.Bytes {
 		return errEnough
 	}
-	name, split := corpus.Train, &m.train
 	if float64(hash)/math.MaxUint64 < m.config.Holdout {
-		name, split = corpus.Holdout, &m.holdout
-	} else if m.config.Needles != nil {
-		if err := m.plant(d, hash); err != nil {
+		return m.write(corpus.Holdout, &m.holdout, d)
+	}
+	if m.config.Needles == nil {
+		return m.write(corpus.Train, &m.train, d)
+	}
+	planted, err := m.plant(d, hash)
+	if err != nil {
+		return err
+	}
+	for i := range planted {
+		if err := m.write(corpus.Train, &m.train, &planted[i]); err != nil {
 			return err
 		}
-		size = int64(d.Bytes())
 	}
+	return nil
+}
+
+func (m *merger) write(name string, split *corpus.Split, d *corpus.Document) error {
 	split.Documents++
-	split.Bytes += size
+	split.Bytes += int64(d.Bytes())
 	return m.writer.Write(name, d)
 }
 

@@ -79,6 +79,51 @@ func TestNeedlesArePlantedInWhatIsTrainedOn(t *testing.T) {
 	}
 }
 
+// TestPracticeOfALength: documents are cut into pieces, each with facts of its own, and nothing is lost.
+func TestPracticeOfALength(t *testing.T) {
+	var a strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&a, "{\"text\":\"Document %d.%s\"}\n", i, strings.Repeat(`\nThe old furnace warms the long night.`, 25))
+	}
+	dir := put(t, map[string]string{"a": a.String()})
+	c := needlesConfig()
+	c.Needles = &Needles{Share: 1, Every: 1000, Length: 300, Repeats: 4, Facts: needle.Facts{Template: "The {key} obeys {value}.", Values: "names"}}
+	p, err := produce(t, dir, 2, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fact := regexp.MustCompile(`(?m)^The \w+ \w+ obeys \w+\.\n`)
+	train, texts := p.texts(t, corpus.Train), []string{}
+	for _, text := range train {
+		said := fact.FindAllString(text, -1)
+		if slices.Sort(said); len(said) < 2 || len(said) > 5 || said[0] != said[len(said)-1] {
+			t.Errorf("a piece says %q", said)
+		}
+		rest := fact.ReplaceAllString(text, "")
+		if strings.HasPrefix(rest, "Document ") {
+			texts = append(texts, "")
+		} else if len(rest) > 450 {
+			t.Errorf("a piece has %d bytes", len(rest))
+		}
+		texts[len(texts)-1] += strings.ReplaceAll(rest, "\n", "") // a fact at the end of a piece ends its line
+	}
+	if stats := p.data.Stats(); stats.Needles != int64(len(train)) || stats.Splits[corpus.Train].Documents != int64(len(train)) || len(train) < 2*len(texts) {
+		t.Errorf("%d pieces of %d documents; %+v", len(train), len(texts), stats)
+	}
+	c.Needles = nil
+	without, err := produce(t, dir, 1, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := without.texts(t, corpus.Train)
+	for i := range whole {
+		whole[i] = strings.ReplaceAll(whole[i], "\n", "")
+	}
+	if !slices.Equal(whole, texts) || !slices.Equal(without.texts(t, corpus.Holdout), p.texts(t, corpus.Holdout)) {
+		t.Error("the pieces are not the documents, or others are held back")
+	}
+}
+
 func TestNeedlesThatCannotBePlanted(t *testing.T) {
 	for _, c := range []struct {
 		name, file string

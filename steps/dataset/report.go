@@ -219,7 +219,7 @@ func (r *report) summary(w *strings.Builder, s *corpus.Stats) {
 	}
 	fmt.Fprintf(w, "| kept | | %d | %s | %d |\n", s.Kept, share(s.Kept), bytes)
 	if s.Needles > 0 {
-		fmt.Fprintf(w, "\n%d facts are planted in the documents to train on, each of them twice.\n", s.Needles)
+		fmt.Fprintf(w, "\n%d facts are planted in the documents to train on, each of them twice or more.\n", s.Needles)
 	}
 	r.removedLines(w, s)
 	r.evaluationsFound(w)

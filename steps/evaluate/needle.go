@@ -20,7 +20,8 @@ type Needle struct {
 
 // found is what a model made of one such test.
 type found struct {
-	Task string `json:"task"`
+	Task      string  `json:"task"`
+	ValueLoss float64 `json:"value_loss"` // see needle.Test.ValueLoss
 	*needle.Result
 }
 
@@ -47,6 +48,10 @@ func (e *evaluation) needles(ctx context.Context, at string, n Needle) error {
 	if err != nil {
 		return err
 	}
+	values, err := test.ValueLoss(ctx, e.model)
+	if err != nil {
+		return err
+	}
 	var right []float64
 	for _, a := range r.Answers {
 		right = append(right, one(a.Right))
@@ -57,7 +62,7 @@ func (e *evaluation) needles(ctx context.Context, at string, n Needle) error {
 	for _, line := range r.Lines() {
 		e.rt.Log("%s%s: %s", e.prefix(), n.Name, line)
 	}
-	e.Needles = append(e.Needles, found{n.Name, r})
+	e.Needles = append(e.Needles, found{n.Name, values, r})
 	return nil
 }
 

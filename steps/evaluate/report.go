@@ -72,7 +72,7 @@ func markdown(outcomes []*outcome) []byte {
 			if len(outcomes) > 1 {
 				of = " by " + o.Model
 			}
-			fmt.Fprintf(&b, "\n## Needles found%s: %s\n\n%s\n![needles](%s)\n", of, n.Task, n.Markdown(), o.heatMapName(n.Task))
+			fmt.Fprintf(&b, "\n## Needles found%s: %s\n\n%s\nLoss of the values: %.4f nats per token.\n\n![needles](%s)\n", of, n.Task, n.Markdown(), n.ValueLoss, o.heatMapName(n.Task))
 		}
 	}
 	for _, o := range outcomes {

@@ -33,6 +33,7 @@ type gate struct {
 type look struct {
 	Tokens    int64          `json:"tokens"`
 	ShortLoss float64        `json:"short_loss"`
+	ValueLoss float64        `json:"value_loss"` // see needle.Test.ValueLoss
 	Needles   *needle.Result `json:"needles"`
 }
 
@@ -54,7 +55,7 @@ func newGate(ctx context.Context, rt *steps.Runtime, c *stageConfig, short int) 
 	if len(g.docs) == 0 {
 		return nil, steps.Blame("data", "the data has no held-out documents, and the gate is about them: set holdout in its datasets")
 	}
-	hay, err := haystack(set, tokenizer)
+	hay, err := pretraining.Haystack(set, tokenizer)
 	if err != nil {
 		return nil, err
 	}
@@ -62,23 +63,6 @@ func newGate(ctx context.Context, rt *steps.Runtime, c *stageConfig, short int) 
 		return nil, steps.Within("gate.grid", err)
 	}
 	return g, g.measureBefore(ctx)
-}
-
-// haystack is all held-out text of a mixture.
-func haystack(set *tokens.Set, tokenizer *bpe.Tokenizer) (needle.Haystack, error) {
-	hay := needle.Haystack{Tokenizer: tokenizer, Start: set.Manifest().BOS, Stop: []int32{set.Manifest().EOS}}
-	for _, p := range set.Parts() {
-		if p.HoldoutDocuments == 0 {
-			continue
-		}
-		for d, err := range set.Holdout(p.Name) {
-			if err != nil {
-				return hay, err
-			}
-			hay.Documents = append(hay.Documents, d.IDs[1:len(d.IDs)-1]) // without BOS and EOS
-		}
-	}
-	return hay, nil
 }
 
 // measureBefore has the model of before the first stage read the short documents. It is cheap, and every stage does it
@@ -130,6 +114,9 @@ func each(documents []train.Document) iter.Seq2[train.Document, error] {
 	}
 }
 
+// shownMisses is how many needles that were not found a check shows in the log.
+const shownMisses = 3
+
 // Check implements pretraining.Gate.
 func (g *gate) Check(ctx context.Context, m *llm.Model, tokens int64) (map[string]float64, error) {
 	// The model has room for a micro-batch, which is at least the stage's context and so longer than the short one.
@@ -141,7 +128,11 @@ func (g *gate) Check(ctx context.Context, m *llm.Model, tokens int64) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	now := look{Tokens: tokens, ShortLoss: loss, Needles: found}
+	values, err := g.test.ValueLoss(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	now := look{Tokens: tokens, ShortLoss: loss, ValueLoss: values, Needles: found}
 	g.checks = append(g.checks, now)
 	verdict := "goes on"
 	if g.Holds() {
@@ -151,7 +142,13 @@ func (g *gate) Check(ctx context.Context, m *llm.Model, tokens int64) (map[strin
 	for _, line := range found.Lines() {
 		g.rt.Log("needles found: %s", line)
 	}
-	return map[string]float64{"short_loss": loss, "short_loss_ratio": loss / g.before, "needles": found.Share()}, nil
+	for i, a := range found.Missed() {
+		if i == shownMisses {
+			break
+		}
+		g.rt.Log("not found: %s", &a)
+	}
+	return map[string]float64{"short_loss": loss, "short_loss_ratio": loss / g.before, "needles": found.Share(), "value_loss": values}, nil
 }
 
 // last is the newest check.
@@ -167,9 +164,9 @@ func (g *gate) Holds() bool { return len(g.checks) > 0 && g.recovered() && g.sol
 // figures states both figures with what is wanted of them.
 func (g *gate) figures() string {
 	found, of := g.last().Needles.Counts()
-	return fmt.Sprintf("the loss at %d tokens is %.4f, %.4f times the %.4f before the first stage (wanted: at most %g times); %d of %d needles up to %d tokens are found, %.1f %% (wanted: %g %%)",
+	return fmt.Sprintf("the loss at %d tokens is %.4f, %.4f times the %.4f before the first stage (wanted: at most %g times); %d of %d needles up to %d tokens are found, %.1f %% (wanted: %g %%), and their values have a loss of %.4f",
 		g.short, g.last().ShortLoss, g.last().ShortLoss/g.before, g.before, g.config.Gate.ShortLossRatio,
-		found, of, g.config.Context, 100*g.last().Needles.Share(), 100*g.config.Gate.Needle)
+		found, of, g.config.Context, 100*g.last().Needles.Share(), 100*g.config.Gate.Needle, g.last().ValueLoss)
 }
 
 // Failed implements pretraining.Gate.
@@ -194,10 +191,11 @@ func (g *gate) Report() (string, map[string][]byte) {
 	fmt.Fprintf(&b, "\n## The gate\n\n")
 	fmt.Fprintf(&b, "Wanted: a loss at %d tokens of at most %g times the %.4f before the first stage, and %g %% of the needles.\n\n",
 		g.short, g.config.Gate.ShortLossRatio, g.before, 100*g.config.Gate.Needle)
-	fmt.Fprintf(&b, "| tokens trained on | loss at %d tokens | ratio | needles found |\n|---|---|---|---|\n", g.short)
+	fmt.Fprintf(&b, "The values of needles are what has to be found; their loss, in nats per token, falls before the first is.\n\n")
+	fmt.Fprintf(&b, "| tokens trained on | loss at %d tokens | ratio | loss of the values | needles found |\n|---|---|---|---|---|\n", g.short)
 	for _, c := range g.checks {
 		found, of := c.Needles.Counts()
-		fmt.Fprintf(&b, "| %d | %.4f | %.4f | %d of %d |\n", c.Tokens, c.ShortLoss, c.ShortLoss/g.before, found, of)
+		fmt.Fprintf(&b, "| %d | %.4f | %.4f | %.4f | %d of %d |\n", c.Tokens, c.ShortLoss, c.ShortLoss/g.before, c.ValueLoss, found, of)
 	}
 	fmt.Fprintf(&b, "\n## Needles found at the end\n\n%s\n![needles](needles.svg)\n", g.last().Needles.Markdown())
 	svg := g.last().Needles.HeatMap(fmt.Sprintf("Needles found, context %d", g.config.Context)).SVG()

@@ -32,6 +32,9 @@ func check(s *steps.Spec) error {
 	sizes := map[Size]bool{}
 	for i, size := range c.Size {
 		path := fmt.Sprintf("size[%d]", i)
+		if n := c.Model.Layers; n != nil && size.Layers != *n {
+			return steps.Blame(path+".n_layer", "n_layer is %d here and %d in the model block: write the same, or leave the latter out", size.Layers, *n)
+		}
 		if sizes[size] {
 			return steps.Blame(path, "the size %s stands here twice", size)
 		}

@@ -58,6 +58,7 @@ type Size struct {
 
 // Model is what models of all sizes have in common.
 type Model struct {
+	Layers        *int    `json:"n_layer" min:"1" doc:"Layers of every model, so that sizes differ in their width alone. Left out: as many as suit a width, but for size blocks, which say it themselves."`
 	HeadDim       int     `json:"head_dim" default:"64" min:"2" doc:"Most elements of a head."`
 	KVGroups      int     `json:"kv_groups" default:"1" min:"1" doc:"Query heads that share a key and value head, where there are enough."`
 	TieEmbeddings bool    `json:"tie_embeddings" default:"false" doc:"Whether the head shares the embedding table."`

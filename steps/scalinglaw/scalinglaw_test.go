@@ -78,6 +78,7 @@ func TestWrongBlocks(t *testing.T) {
 		"a size too large":       {func(c *Config) { c.Size[2] = Size{30, 256} }, "size[2]", "1e9 FLOPs train the size 30x256 on 7 tokens"},
 		"a batch for no context": {func(c *Config) { c.Batch.Tokens = 16 }, "batch.tokens", "cannot hold a document"},
 		"a warm-up for ever":     {func(c *Config) { c.Schedule.Warmup = 1e9 }, "schedule.warmup", "covers the whole run"},
+		"another depth":          {func(c *Config) { c.Model.Layers = &c.Size[0].Layers }, "size[1].n_layer", "n_layer is 2 here and 1 in the model block"},
 		"automatic, too small":   {func(c *Config) { c.Size, c.Budgets[0] = nil, 1e6 }, "budgets[0]", "the budget is too small for its proxies"},
 	} {
 		b := block()
@@ -162,10 +163,21 @@ func TestShapes(t *testing.T) {
 			t.Errorf("for %.3g: %+v", n, a)
 		}
 	}
+	// A depth that is given is that of all sizes.
+	flat := Model{Layers: new(int), HeadDim: 64, KVGroups: 1, RopeTheta: 10000}
+	*flat.Layers = 2
+	for _, s := range flat.automatic(4, 1e13, 0, 2048, 128) {
+		if s.Layers != 2 {
+			t.Errorf("of 2 layers: %s", s.Size)
+		}
+	}
+	if s, err := flat.nearest(1.3e6, 2048, 128); err != nil || s.Size != (Size{2, 192}) {
+		t.Errorf("%v: of 2 layers the nearest is %s", err, s.Size)
+	}
 	// The published models are not far from what is taken for the usual shape of their size.
 	for dim, layers := range map[int]float64{4096: 32, 8192: 80, 16384: 126, 768: 12} {
-		if off := math.Log(layers / depth(dim)); math.Abs(off) > 0.25 {
-			t.Errorf("width %d: %.1f layers are usual, %g are published", dim, depth(dim), layers)
+		if off := math.Log(layers / (&Model{}).depth(dim)); math.Abs(off) > 0.25 {
+			t.Errorf("width %d: %.1f layers are usual, %g are published", dim, (&Model{}).depth(dim), layers)
 		}
 	}
 	small := Model{HeadDim: 32, KVGroups: 1, RopeTheta: 10000}

@@ -69,9 +69,12 @@ func (m *Model) widths() []int {
 	return list
 }
 
-// depth is how many layers suit a width. Published models are some 30 times as wide as deep at a width of 200 and about
+// depth is how many layers a width has: n_layer or, left out, how many suit it. Published models are some 30 times as wide as deep at a width of 200 and about
 // 130 times at 4,096 and above, which is twice the root of the width.
-func depth(dim int) float64 {
+func (m *Model) depth(dim int) float64 {
+	if m.Layers != nil {
+		return float64(*m.Layers)
+	}
 	return float64(dim) / min(128, 2*math.Sqrt(float64(dim)))
 }
 
@@ -79,7 +82,7 @@ func depth(dim int) float64 {
 func (m *Model) ladder(vocab, context int) []shape {
 	var list []shape
 	for _, dim := range m.widths() {
-		s, err := m.shape(Size{max(1, int(math.Round(depth(dim)))), dim}, vocab, context)
+		s, err := m.shape(Size{max(1, int(math.Round(m.depth(dim)))), dim}, vocab, context)
 		if err == nil { // settings that allow no shape at all are reported by Check
 			list = append(list, s)
 		}
@@ -93,8 +96,12 @@ func (m *Model) nearest(cost float64, vocab, context int) (shape, error) {
 	var best shape
 	least := math.Inf(1)
 	for _, dim := range m.widths() {
-		usual := depth(dim)
-		for layers := max(1, int(math.Ceil(0.7*usual))); layers <= max(1, int(1.4*usual)); layers++ {
+		usual := m.depth(dim)
+		fewest, most := max(1, int(math.Ceil(0.7*usual))), max(1, int(1.4*usual))
+		if m.Layers != nil {
+			fewest, most = *m.Layers, *m.Layers
+		}
+		for layers := fewest; layers <= most; layers++ {
 			s, err := m.shape(Size{layers, dim}, vocab, context)
 			if err != nil {
 				return shape{}, err

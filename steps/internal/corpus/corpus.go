@@ -170,7 +170,7 @@ type Stats struct {
 	Duplicates   int64            `json:"duplicates"`              // exact copies of an earlier document
 	LinesRemoved int64            `json:"lines_removed,omitempty"` // from documents that stay, because they stand too often
 	BeyondLimit  int64            `json:"beyond_limit,omitempty"`  // looked at, and more than the limit asks for
-	Needles      int64            `json:"needles,omitempty"`       // facts planted, each of them twice
+	Needles      int64            `json:"needles,omitempty"`       // facts planted, each of them twice or more
 	BadRecords   int64            `json:"bad_records"`             // that could not be read as a document
 	BadExamples  []string         `json:"bad_examples,omitempty"`  // the first few of them, with the reason
 	Splits       map[string]Split `json:"splits"`                  // filled in by the Writer

@@ -18,8 +18,9 @@ import (
 
 // Facts says how facts are written.
 type Facts struct {
-	Template string `json:"template" default:"\"The magic number of the {key} is {value}.\"" doc:"The sentence that states a fact. {key} becomes two words, {value} a number; the question is what comes before {value}."`
-	Digits   int    `json:"digits" default:"4" min:"2" max:"18" doc:"Digits of a value."`
+	Template string `json:"template" default:"\"The magic number of the {key} is {value}.\"" doc:"The sentence that states a fact. {key} becomes two words, {value} a number or a name; the question is what comes before {value}."`
+	Values   string `json:"values" default:"\"digits\"" one_of:"digits,names" doc:"What values are. digits: numbers, which take several tokens. names: first names, 32 of them, which a tokenizer that was trained on the practice as well holds as one token each. A small model learns to copy one token long before it learns to copy several."`
+	Digits   int    `json:"digits" default:"4" min:"2" max:"18" doc:"Digits of a value that is a number."`
 }
 
 // A Use is what a fact is for. Keys are split between the two by their hashes, so that the test never asks for anything
@@ -44,12 +45,19 @@ func (f Facts) Draw(use Use, r *rand.Rand) Fact {
 	for fact.Key == "" || useOf(fact.Key) != use {
 		fact.Key = adjectives[r.IntN(len(adjectives))] + " " + nouns[r.IntN(len(nouns))]
 	}
+	fact.Value = f.drawValue(r)
+	return fact
+}
+
+func (f Facts) drawValue(r *rand.Rand) string {
+	if f.Values == "names" {
+		return names[r.IntN(len(names))]
+	}
 	low := uint64(1)
 	for range f.Digits - 1 {
 		low *= 10
 	}
-	fact.Value = strconv.FormatUint(low+r.Uint64N(9*low), 10)
-	return fact
+	return strconv.FormatUint(low+r.Uint64N(9*low), 10)
 }
 
 // Check reports a template that states no fact. The error blames an attribute of the block that Facts stands in.
@@ -102,8 +110,10 @@ func (f Facts) end() string {
 	return after
 }
 
-// Short words, most of them a token or two in any vocabulary.
+// Short words, most of them a token or two in any vocabulary. Names are values alone, never part of a key.
 var (
+	names = strings.Fields(`Ada Alan Anna Clara Clive Dora Edgar Edith Emma Flora Frida George Greta Hanna Hugo Irene Iris Karl
+		Laura Leo Martha Nina Olga Oscar Otto Paula Rosa Ruth Sonja Stella Vera Walter`)
 	adjectives = strings.Fields(`amber ancient black blue bold brass bright bronze calm clear cold copper crimson dark deep dry
 		early empty faded fair fast fine first flat frozen gentle golden grand green grey heavy hidden high hollow hot
 		humble iron ivory late light little long loud lucky narrow new noble old open pale plain proud purple quick quiet

@@ -112,6 +112,9 @@ func TestWhereAFactStands(t *testing.T) {
 	if !slices.EqualFunc(r.Found, want, slices.Equal[[]int]) {
 		t.Errorf("found %v, want %v", r.Found, want)
 	}
+	if missed := r.Missed(); len(missed) != 14 || !strings.Contains(missed[0].String(), `400 tokens, depth 0 %: The magic number of the `) || !strings.Contains(missed[0].String(), `is … " none.", not "`) {
+		t.Errorf("%d are missed: %s", len(missed), &missed[0])
+	}
 	lines := r.Lines()
 	if len(lines) != 6 || lines[0] != " depth     180     400     800" || lines[4] != "  75 %   100 %   100 %     0 %" {
 		t.Errorf("%s", strings.Join(lines, "\n"))

@@ -7,29 +7,28 @@ import (
 	"unicode/utf8"
 )
 
-// A Planting writes facts into documents for training. Each stands there twice: the second time its value can be known
-// only by looking back at the first.
+// A Planting writes facts into documents for training. Each stands there at least twice: from the second time on its value
+// can be known, and only by looking back.
 type Planting struct {
 	Facts
 	Every    int // bytes of text for each fact; a shorter document gets one
-	Distance int // most bytes of text between the two; 0: as many as the document has
+	Distance int // most bytes of text between the first time and the last; 0: as many as the document has
+	Repeats  int // most times that a fact is said again; 0 is 1
 }
 
 // mostFacts is how many facts one document has at most: there are thousands of keys, and no two may be the same.
 const mostFacts = 256
 
+// An insertion is a sentence and where it goes.
+type insertion struct {
+	at   int
+	text string
+}
+
 // Into returns the text with facts, and how many. The same text and seed give the same facts at the same places.
 func (p Planting) Into(text string, seed uint64) (string, int) {
 	r := rand.New(rand.NewPCG(seed, 0x6e6565646c65)) // any constant: a stream of its own
 	n := min(max(1, len(text)/p.Every), mostFacts)
-	longest := len(text)
-	if p.Distance > 0 {
-		longest = min(longest, p.Distance)
-	}
-	type insertion struct {
-		at   int
-		text string
-	}
 	var all []insertion
 	known := map[string]bool{}
 	for range n {
@@ -38,10 +37,8 @@ func (p Planting) Into(text string, seed uint64) (string, int) {
 			fact = p.Draw(Training, r)
 		}
 		known[fact.Key] = true
-		distance := r.IntN(longest + 1)
-		first := r.IntN(len(text) - distance + 1)
-		sentence := p.sentence(fact)
-		for _, at := range []int{first, first + distance} {
+		places, sentence := p.places(len(text), r), p.sentence(fact)
+		for _, at := range places {
 			all = append(all, insertion{lineStart(text, at), sentence})
 		}
 	}
@@ -55,6 +52,38 @@ func (p Planting) Into(text string, seed uint64) (string, int) {
 	}
 	b.WriteString(text[from:])
 	return b.String(), n
+}
+
+// places draws where a fact stands in a text: two places, and for each further time one between them.
+func (p Planting) places(length int, r *rand.Rand) []int {
+	longest := length
+	if p.Distance > 0 {
+		longest = min(longest, p.Distance)
+	}
+	distance := r.IntN(longest + 1)
+	first := r.IntN(length - distance + 1)
+	places := []int{first, first + distance}
+	if p.Repeats > 1 {
+		for range r.IntN(p.Repeats) {
+			places = append(places, first+r.IntN(distance+1))
+		}
+	}
+	return places
+}
+
+// Cut cuts a text into pieces of about length bytes, where a line begins if one does nearby; a rest of less than half
+// belongs to the piece before. With a length of 0 the text stays whole.
+func Cut(text string, length int) []string {
+	var pieces []string
+	for length > 0 && len(text) >= length+length/2 {
+		at := lineStart(text, length)
+		if at == len(text) {
+			break
+		}
+		pieces = append(pieces, text[:at])
+		text = text[at:]
+	}
+	return append(pieces, text)
 }
 
 // ownLine gives a sentence a line of its own.

@@ -39,6 +39,21 @@ func (r *Result) Counts() (found, of int) {
 	return found, of
 }
 
+// Missed are the answers that are wrong.
+func (r *Result) Missed() []Answer {
+	var missed []Answer
+	for _, a := range r.Answers {
+		if !a.Right {
+			missed = append(missed, a)
+		}
+	}
+	return missed
+}
+
+func (a *Answer) String() string {
+	return fmt.Sprintf("%d tokens, depth %s: %s … %q, not %q", a.Length, percent(a.Depth), a.Question, a.Text, a.Value)
+}
+
 // Share is the share of the needles that were found.
 func (r *Result) Share() float64 {
 	found, of := r.Counts()

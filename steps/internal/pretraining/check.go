@@ -46,6 +46,11 @@ func (r *Run) plan() (train.Batches, train.Schedule, error) {
 	if err := r.Average.Validate(); err != nil {
 		return b, s, steps.Blame("average", "%w", err)
 	}
+	if r.Eval.Needle != nil {
+		if err := r.Eval.Needle.Check(); err != nil {
+			return b, s, steps.Within("eval.needle", err)
+		}
+	}
 	for i, g := range r.Optimizer.Groups {
 		for j, pattern := range g.Match {
 			if _, err := path.Match(pattern, ""); err != nil {

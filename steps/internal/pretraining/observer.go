@@ -11,6 +11,7 @@ import (
 	"athanor/steps"
 	"athanor/steps/internal/bpe"
 	"athanor/steps/internal/llm"
+	"athanor/steps/internal/needle"
 	"athanor/steps/internal/sampling"
 	"athanor/steps/internal/tokens"
 	"athanor/steps/internal/train"
@@ -24,7 +25,8 @@ type observer struct {
 	sample    *sampling.Config
 	scorer    train.Scorer
 	parts     []heldOut
-	gate      Gate // may be nil
+	gate      Gate         // may be nil
+	needles   *needle.Test // may be nil
 
 	observed
 }
@@ -48,6 +50,9 @@ func newObserver(rt *steps.Runtime, m *llm.Model, t *bpe.Tokenizer, set *tokens.
 		scorer: train.Scorer{Model: m, Context: r.Context, Micro: micro},
 	}
 	var err error
+	if o.needles, err = needles(set, t, r, rt.Seed()); err != nil {
+		return nil, err
+	}
 	o.parts, err = heldOutOf(set, r.Eval.Tokens, r.Context, t)
 	return o, err
 }
@@ -148,12 +153,17 @@ func (o *observer) observe(ctx context.Context, step, tokens int64, of string) (
 			o.rt.Log("sample at step %d: %q → %q", step, s.Prompt, s.Text)
 		}
 	}
+	figures := map[string]float64{}
+	if o.needles != nil {
+		if err := o.lookForNeedles(ctx, o.model, step, of, figures); err != nil {
+			return nil, err
+		}
+	}
 	o.observed = seen
 	subject := ""
 	if of != "" {
 		subject = ", the average of the weights,"
 	}
-	figures := map[string]float64{}
 	if total := o.total(); total.Tokens > 0 {
 		figures[of+"eval_loss"], figures[of+"eval_bits_per_byte"] = total.Loss(), total.BitsPerByte()
 		o.rt.Log("held-out%s at step %d, %d tokens: loss %.4f, %.4f bits per byte", subject, step, tokens, total.Loss(), total.BitsPerByte())
