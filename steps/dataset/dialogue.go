@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -71,7 +72,12 @@ func (p *parser) preference(c *Columns, d *corpus.Document) {
 		return // p has the error
 	}
 	for _, answer := range [][]corpus.Message{chosen, rejected} {
-		if last := answer[len(answer)-1]; last.Role == "user" || last.Role == "system" {
+		last := answer[len(answer)-1]
+		if last.ToolCalls != "" {
+			p.fail("an answer calls a tool: only answers in words are compared")
+			return
+		}
+		if last.Role == "user" || last.Role == "system" {
 			p.fail("an answer ends with a message of the %s, not of the assistant", last.Role)
 			return
 		}
@@ -193,7 +199,36 @@ func message(c *Columns, raw json.RawMessage) (corpus.Message, error) {
 		}
 		return out, m.err
 	}
-	return corpus.Message{Role: m.text(c.Role, "role"), Content: m.text(c.Content, "content")}, m.err
+	out := corpus.Message{Role: m.text(c.Role, "role"), ToolCalls: m.list("tool_calls")}
+	if m.has(c.Content, "content") || out.ToolCalls == "" { // a call needs no words
+		out.Content = m.text(c.Content, "content")
+	}
+	return out, m.err
+}
+
+// list reads a list of objects, or a string that holds one, as JSON; "" if it is not there, null or empty.
+func (p *parser) list(name string) corpus.JSON {
+	raw, ok := p.object[name]
+	if !ok {
+		return ""
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil && text != "" {
+		raw = json.RawMessage(text)
+	}
+	var objects []map[string]json.RawMessage
+	var short bytes.Buffer
+	if err := json.Unmarshal(raw, &objects); err != nil || json.Compact(&short, raw) != nil {
+		if text == "" && string(raw) == `""` {
+			return ""
+		}
+		p.fail("its column %q is not a list of objects", name)
+		return ""
+	}
+	if len(objects) == 0 {
+		return ""
+	}
+	return corpus.JSON(strings.ToValidUTF8(short.String(), "\uFFFD"))
 }
 
 func (p *parser) isBool(name string) bool {

@@ -42,6 +42,9 @@ func (src *source) parse(data []byte) (corpus.Document, corpus.Shape, error) {
 	default:
 		d.Text = p.text(c.Text, "text")
 	}
+	if len(d.Messages) > 0 {
+		d.Messages[0].Tools = p.list("tools")
+	}
 	return d, shape, p.err
 }
 

@@ -92,6 +92,9 @@ func readFile(path string, columns map[string]string, yield func(Document) bool)
 	}
 	for _, group := range file.RowGroups() {
 		more, err := r.readGroup(group, yield)
+		if errors.Is(err, errNested) {
+			return err
+		}
 		if err != nil {
 			return fmt.Errorf("damaged Parquet file: %w", err)
 		}

@@ -12,6 +12,9 @@ import (
 // rowsAtOnce rows are decoded at a time.
 const rowsAtOnce = 64
 
+// errNested says that calls would be lost.
+var errNested = errors.New("its messages have tool_calls as columns of their own, which are not read: write each message's tool_calls as one string of JSON, or use JSON lines")
+
 // A rowReader makes documents of rows. It goes by the leaf columns alone, so that any nesting that a tool chose for
 // the list of messages will do.
 type rowReader struct {
@@ -22,10 +25,12 @@ type rowReader struct {
 	named         bool              // the column of the prompt was asked for by name
 	lists         map[string]*turns // of one row, by the column of Document
 	input, answer string            // of one row: what the prompt is about, and the completion
+	tools         string            // of one row
+	nested        bool              // of one row: it has calls in columns of their own
 }
 
 // turns are the messages of one column of a row.
-type turns struct{ roles, contents []string }
+type turns struct{ roles, contents, calls []string }
 
 // newRowReader finds the columns of a document among those of a file; columns renames them as in [ReadFile].
 func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader, error) {
@@ -55,6 +60,7 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 		r.lists[list] = t
 		inLists[name(list)+"/"+name("role")] = func(_ *Document, s string) { t.roles = append(t.roles, s) }
 		inLists[name(list)+"/"+name("content")] = func(_ *Document, s string) { t.contents = append(t.contents, s) }
+		inLists[name(list)+"/tool_calls"] = func(_ *Document, s string) { t.calls = append(t.calls, s) }
 	}
 	var have []string
 	wanted := false
@@ -63,6 +69,9 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 		if len(path) == 1 {
 			set = plain[path[0]]
 			r.aside(i, schema, path[0], name("label"))
+		} else if slices.Contains(path[1:len(path)-1], "tool_calls") {
+			r.set[i] = func(_ *Document, v parquet.Value) { r.nested = r.nested || !v.IsNull() }
+			continue
 		} else {
 			leaf := path[0] + "/" + path[len(path)-1]
 			set = inLists[leaf]
@@ -105,6 +114,8 @@ func (r *rowReader) aside(column int, schema *parquet.Schema, name, label string
 				d.Label = &label
 			}
 		}
+	case name == "tools" && leaf.Node.Type().Kind() == parquet.ByteArray:
+		r.set[column] = func(_ *Document, v parquet.Value) { r.tools = string(v.ByteArray()) }
 	case name == "score" && leaf.Node.Type().Kind() == parquet.Double:
 		r.set[column] = func(d *Document, v parquet.Value) {
 			if !v.IsNull() {
@@ -163,9 +174,9 @@ func (r *rowReader) next(rows parquet.Rows) (err error) {
 
 func (r *rowReader) document(row parquet.Row) (Document, error) {
 	var d Document
-	r.input, r.answer = "", ""
+	r.input, r.answer, r.tools, r.nested = "", "", "", false
 	for _, t := range r.lists {
-		t.roles, t.contents = t.roles[:0], t.contents[:0]
+		t.roles, t.contents, t.calls = t.roles[:0], t.contents[:0], t.calls[:0]
 	}
 	for _, v := range row {
 		if set := r.set[v.Column()]; set != nil {
@@ -173,11 +184,17 @@ func (r *rowReader) document(row parquet.Row) (Document, error) {
 		}
 	}
 	for _, t := range r.lists {
-		if len(t.roles) != len(t.contents) {
+		if len(t.roles) != len(t.contents) || len(t.calls) > 0 && len(t.calls) != len(t.roles) {
 			return d, errors.New("its messages do not have one role and one content each")
 		}
 	}
+	if r.nested {
+		return d, errNested
+	}
 	r.fold(&d)
+	if len(d.Messages) > 0 {
+		d.Messages[0].Tools = JSON(r.tools)
+	}
 	return d, nil
 }
 
@@ -207,8 +224,12 @@ func (r *rowReader) fold(d *Document) {
 func (t *turns) messages() []Message {
 	var list []Message
 	for i, role := range t.roles {
-		if role != "" || t.contents[i] != "" { // an empty list reads as one null
-			list = append(list, Message{Role: role, Content: t.contents[i]})
+		m := Message{Role: role, Content: t.contents[i]}
+		if len(t.calls) > 0 {
+			m.ToolCalls = JSON(t.calls[i])
+		}
+		if m != (Message{}) { // an empty list reads as one null
+			list = append(list, m)
 		}
 	}
 	return list
