@@ -65,9 +65,9 @@ func format(t *testing.T, tokenizer *bpe.Tokenizer, template string) *Format {
 	return f
 }
 
-// TestPitfall7TransformersIDs: the text and the ids of every conversation are those of transformers, with the opening of
+// TestPitfall07TransformersIDs: the text and the ids of every conversation are those of transformers, with the opening of
 // an answer and without, and a template refuses what it refuses there.
-func TestPitfall7TransformersIDs(t *testing.T) {
+func TestPitfall07TransformersIDs(t *testing.T) {
 	fixture, tokenizer := load(t)
 	for _, c := range fixture.Calls {
 		if c.Tools != "null" {
@@ -136,8 +136,8 @@ func marked(tokenizer *bpe.Tokenizer, c *Conversation) []string {
 	return runs
 }
 
-// TestPitfall8And9Mask: the marked tokens are exactly what the assistant says and the token that ends its turn.
-func TestPitfall8And9Mask(t *testing.T) {
+// TestPitfall09Mask: the marked tokens are exactly what the assistant says and the token that ends its turn.
+func TestPitfall09Mask(t *testing.T) {
 	fixture, tokenizer := load(t)
 	for template, end := range map[string]string{"llama3": "<|eot_id|>", "chatml": "<|im_end|>", "llama3.1": "<|eot_id|>", "blocks": "<|im_end|>"} {
 		f := format(t, tokenizer, fixture.Templates[template])
@@ -201,8 +201,8 @@ func TestPitfall09Calls(t *testing.T) {
 	}
 }
 
-// TestPitfall9OtherTemplates: the same for templates that leave white space as it is.
-func TestPitfall9OtherTemplates(t *testing.T) {
+// TestPitfall09OtherTemplates: the same for templates that leave white space as it is.
+func TestPitfall09OtherTemplates(t *testing.T) {
 	fixture, tokenizer := load(t)
 	plain := slices.Clone(dialogue)
 	for i := range plain {
@@ -220,8 +220,8 @@ func TestPitfall9OtherTemplates(t *testing.T) {
 	}
 }
 
-// TestPitfall6OneBOS: every path has the beginning-of-text token once, where the template has it.
-func TestPitfall6OneBOS(t *testing.T) {
+// TestPitfall06OneBOS: every path has the beginning-of-text token once, where the template has it.
+func TestPitfall06OneBOS(t *testing.T) {
 	fixture, tokenizer := load(t)
 	f := format(t, tokenizer, fixture.Templates["llama3"])
 	bos, _ := tokenizer.BOS()
