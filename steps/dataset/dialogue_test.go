@@ -59,6 +59,10 @@ func TestDialogueFormats(t *testing.T) {
 			Columns{Prompt: ptr("q"), Chosen: ptr("chosen"), Rejected: ptr("rejected")}, corpus.PreferenceShape, "prompt: P | C > R"},
 		{"ShareGPT with preference", `{"conversations":[{"from":"human","value":"Q"}],"chosen":{"from":"gpt","value":"C"},"rejected":{"from":"gpt","value":"R"}}`,
 			Columns{}, corpus.DialoguePreferenceShape, "user: Q | C > R"},
+		{"one turn beside a text and one without", `{"prompt":"Q","chosen":[{"role":"user","content":"Q "},{"role":"assistant","content":"C"}],"rejected":[{"role":"assistant","content":"R"}]}`,
+			Columns{}, corpus.PreferenceShape, "prompt: Q | C > R"},
+		{"a named prompt that is the first turn alone", `{"q":"Q","chosen":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"},{"role":"user","content":"more"},{"role":"assistant","content":"C"}],"rejected":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"},{"role":"user","content":"more"},{"role":"assistant","content":"R"}]}`,
+			Columns{Prompt: ptr("q"), Chosen: ptr("chosen"), Rejected: ptr("rejected")}, corpus.DialoguePreferenceShape, "user: Q | assistant: A | user: more | C > R"},
 		{"calls", `{"tools":[{"type":"function","function":{"name":"f"}}],"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":null,"tool_calls":[{"function": {"name":"f","arguments":{"z":1,"a":[1.0]}}}]},{"role":"tool","content":"R"},{"role":"assistant","content":"A","tool_calls":[]}]}`,
 			Columns{}, corpus.MessagesShape, `user: Q | tools: [{"type":"function","function":{"name":"f"}}] | assistant: [{"function":{"name":"f","arguments":{"z":1,"a":[1.0]}}}] | tool: R | assistant: A`},
 		{"calls as text", `{"tools":"[{\"name\":\"f\"}]","messages":[{"role":"user","content":"Q"},{"role":"assistant","tool_calls":"[{\"name\":\"f\"}]"}]}`,
@@ -122,8 +126,11 @@ func TestDialogueErrors(t *testing.T) {
 		`{"prompt":"Q","chosen":{"role":"assistant","content":"","tool_calls":[{"name":"f"}]},"rejected":"R"}`: "an answer calls a tool",
 		`{"messages":["x"]}`:                        "not an object",
 		`{"prompt":"Q","chosen":[],"rejected":"R"}`: `"chosen" is empty`,
-		`{"chosen":[{"role":"assistant","content":"C"},{"role":"user","content":"Q"}],"rejected":[{"role":"assistant","content":"R"}]}`: "a message of the user",
-		`{"prompt":"Q","chosen":{"role":"assistant"},"rejected":1}`:                                                                     `no column "content"`,
+		`{"prompt":"Q","chosen":[{"role":"user","content":"Q"},{"role":"assistant","content":"a"},{"role":"user","content":"b"},{"role":"assistant","content":"C"}],"rejected":[{"role":"user","content":"Q"},{"role":"assistant","content":"x"},{"role":"user","content":"y"},{"role":"assistant","content":"R"}]}`: "follow different dialogues",
+		`{"prompt":[{"role":"user","content":"P"}],"chosen":[{"role":"user","content":"Q"},{"role":"assistant","content":"C"}],"rejected":[{"role":"assistant","content":"R"}]}`:                                                                                                                                     "follow different dialogues",
+		`{"chosen":[{"role":"user","content":"P"},{"role":"assistant","content":"C"}],"rejected":[{"role":"user","content":"Q"},{"role":"assistant","content":"R"}]}`:                                                                                                                                                "follow different dialogues",
+		`{"chosen":[{"role":"assistant","content":"C"},{"role":"user","content":"Q"}],"rejected":[{"role":"assistant","content":"R"}]}`:                                                                                                                                                                              "a message of the user",
+		`{"prompt":"Q","chosen":{"role":"assistant"},"rejected":1}`: `no column "content"`,
 	} {
 		config := newConfig()
 		config.JSONL = []RecordSource{{Include: []string{"a"}}}

@@ -34,7 +34,7 @@ func (src *source) parse(data []byte) (corpus.Document, corpus.Shape, error) {
 	case corpus.LabelledShape:
 		d.Messages, d.Label = p.dialogue(c), p.label(c)
 	case corpus.PreferenceShape:
-		if p.preference(c, &d); len(d.Messages) > 0 {
+		if d = p.preference(c); len(d.Messages) > 0 {
 			shape = corpus.DialoguePreferenceShape
 		}
 	case corpus.PromptShape:

@@ -12,6 +12,15 @@ import (
 // rowsAtOnce rows are decoded at a time.
 const rowsAtOnce = 64
 
+// A decoded is what became of a row.
+type decoded struct {
+	doc Document
+	err error
+}
+
+// errUneven says that messages cannot be put together.
+var errUneven = errors.New("its messages do not have one role and one content each")
+
 // errNested says that calls would be lost.
 var errNested = errors.New("its messages have tool_calls as columns of their own, which are not read: write each message's tool_calls as one string of JSON, or use JSON lines")
 
@@ -20,7 +29,7 @@ var errNested = errors.New("its messages have tool_calls as columns of their own
 type rowReader struct {
 	set  map[int]func(d *Document, v parquet.Value) // what to do with the value of a leaf column
 	rows []parquet.Row
-	docs []Document
+	docs []decoded
 
 	named         bool              // the column of the prompt was asked for by name
 	lists         map[string]*turns // of one row, by the column of Document
@@ -129,7 +138,7 @@ func (r *rowReader) aside(column int, schema *parquet.Schema, name, label string
 }
 
 // readGroup yields the documents of a row group. It reports whether yield wants more.
-func (r *rowReader) readGroup(group parquet.RowGroup, yield func(Document) bool) (more bool, err error) {
+func (r *rowReader) readGroup(group parquet.RowGroup, yield func(Document, error) bool) (more bool, err error) {
 	rows := group.Rows()
 	defer func() {
 		if e := rows.Close(); err == nil {
@@ -141,7 +150,7 @@ func (r *rowReader) readGroup(group parquet.RowGroup, yield func(Document) bool)
 		err := r.next(rows)
 		left -= int64(len(r.docs))
 		for _, d := range r.docs {
-			if !yield(d) {
+			if !yield(d.doc, d.err) {
 				return false, nil
 			}
 		}
@@ -163,11 +172,11 @@ func (r *rowReader) next(rows parquet.Rows) (err error) {
 	r.docs = r.docs[:0]
 	n, err := rows.ReadRows(r.rows)
 	for _, row := range r.rows[:n] {
-		d, e := r.document(row)
-		if e != nil {
-			return e
+		d, err := r.document(row)
+		if err != nil {
+			err = &RecordError{err}
 		}
-		r.docs = append(r.docs, d)
+		r.docs = append(r.docs, decoded{d, err})
 	}
 	return err
 }
@@ -185,13 +194,15 @@ func (r *rowReader) document(row parquet.Row) (Document, error) {
 	}
 	for _, t := range r.lists {
 		if len(t.roles) != len(t.contents) || len(t.calls) > 0 && len(t.calls) != len(t.roles) {
-			return d, errors.New("its messages do not have one role and one content each")
+			return d, errUneven
 		}
 	}
 	if r.nested {
 		return d, errNested
 	}
-	r.fold(&d)
+	if err := r.fold(&d); err != nil {
+		return d, err
+	}
 	if len(d.Messages) > 0 {
 		d.Messages[0].Tools = JSON(r.tools)
 	}
@@ -199,7 +210,7 @@ func (r *rowReader) document(row parquet.Row) (Document, error) {
 }
 
 // fold makes a document's messages and answers of the lists and of the prompt's companions.
-func (r *rowReader) fold(d *Document) {
+func (r *rowReader) fold(d *Document) error {
 	if d.Prompt != "" && r.input != "" {
 		d.Prompt += "\n\n" + r.input
 	}
@@ -212,13 +223,16 @@ func (r *rowReader) fold(d *Document) {
 		d.Messages = m
 	}
 	chosen, rejected := r.lists["chosen"].messages(), r.lists["rejected"].messages()
-	if n := len(chosen); n > 0 && len(rejected) > 0 {
-		alike := n > 1 && len(rejected) == n && slices.Equal(chosen[:n-1], rejected[:n-1])
-		if len(d.Messages) == 0 && alike && (d.Prompt == "" || !r.named) {
-			d.Messages, d.Prompt = chosen[:n-1], "" // each holds the whole dialogue, and the prompt may be its first turn alone
-		}
-		d.Chosen, d.Rejected = chosen[n-1].Content, rejected[len(rejected)-1].Content
+	if d.Prompt == "" && len(d.Messages) == 0 && len(chosen)+len(rejected) == 0 {
+		chosen, rejected = Transcript(d.Chosen), Transcript(d.Rejected)
 	}
+	if len(chosen) == 0 || len(rejected) == 0 {
+		return nil
+	}
+	pair := Compared{Prompt: d.Messages, Text: d.Prompt, Named: r.named, Chosen: chosen, Rejected: rejected}
+	var err error
+	*d, err = pair.Preference()
+	return err
 }
 
 func (t *turns) messages() []Message {
