@@ -106,8 +106,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestPitfall6OneBOS: a prompt begins with one beginning-of-text token and has no other, whatever it says.
-func TestPitfall6OneBOS(t *testing.T) {
+// TestPitfall06OneBOS: a prompt begins with one beginning-of-text token and has no other, whatever it says.
+func TestPitfall06OneBOS(t *testing.T) {
 	s := open(t)
 	begin, _ := s.tokenizer.BOS()
 	for _, prompt := range []string{"", "Once", "<|begin_of_text|>Once"} {

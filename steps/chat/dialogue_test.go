@@ -89,8 +89,8 @@ func TestDialogue(t *testing.T) {
 	}
 }
 
-// TestPitfall6And7Dialogue: the ids of a conversation are those of training, with one beginning-of-text token.
-func TestPitfall6And7Dialogue(t *testing.T) {
+// TestPitfall06Dialogue: the ids of a conversation are those of training, with one beginning-of-text token.
+func TestPitfall06Dialogue(t *testing.T) {
 	s := talker(t)
 	d, err := s.Talk("")
 	if err != nil {

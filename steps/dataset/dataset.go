@@ -23,7 +23,7 @@ import (
 var Type = steps.Type{
 	Name:    "dataset",
 	Doc:     "Gathers documents from files, JSON lines, Parquet and programs; filters, deduplicates, and holds a share back.",
-	Version: 3,
+	Version: 4,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "dataset", Type: "dataset", Doc: "The documents as Parquet, with stats.json."},
@@ -88,7 +88,7 @@ type ProgramSource struct {
 // Parquet files show ShareGPT's and Alpaca's columns only where they are set.
 type Columns struct {
 	Text     *string           `json:"text" doc:"Column of a text."`
-	Messages *string           `json:"messages" doc:"Column of a list of messages."`
+	Messages *string           `json:"messages" doc:"Column of a list of messages. Their tool_calls are kept, and what a column tools beside them lists: the chat template lays both out."`
 	Role     *string           `json:"role" doc:"Within a message, who speaks."`
 	Content  *string           `json:"content" doc:"Within a message, what is said."`
 	Roles    map[string]string `json:"roles" doc:"Renames roles: { human = \"user\", gpt = \"assistant\" }."`

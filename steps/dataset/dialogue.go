@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -63,46 +64,28 @@ func (p *parser) prompt(c *Columns) string {
 }
 
 // preference reads two answers and what they answer: a text, or a dialogue. Unless the recipe or the record has a column
-// of messages for it, it is what both answers begin with, if they are lists of messages or transcripts
-// "\n\nHuman: …\n\nAssistant: …".
-func (p *parser) preference(c *Columns, d *corpus.Document) {
-	chosen, rejected := p.answer(c, column(c.Chosen, "chosen")), p.answer(c, column(c.Rejected, "rejected"))
-	if len(chosen) == 0 || len(rejected) == 0 {
-		return // p has the error
-	}
-	for _, answer := range [][]corpus.Message{chosen, rejected} {
-		if last := answer[len(answer)-1]; last.Role == "user" || last.Role == "system" {
-			p.fail("an answer ends with a message of the %s, not of the assistant", last.Role)
-			return
-		}
+// for it, it is what both answers begin with, if they are lists of messages or transcripts "\n\nHuman: …\n\nAssistant: …".
+func (p *parser) preference(c *Columns) corpus.Document {
+	pair := corpus.Compared{
+		Named: c.Prompt != nil, Chosen: p.answer(c, column(c.Chosen, "chosen")), Rejected: p.answer(c, column(c.Rejected, "rejected")),
 	}
 	switch {
+	case p.err != nil:
 	case c.Prompt == nil && p.has(nil, "conversations"):
-		d.Messages = p.messages(c, "conversations")
+		pair.Prompt = p.messages(c, "conversations")
 	case p.isList(column(c.Prompt, "prompt")):
-		d.Messages = p.messages(c, column(c.Prompt, "prompt"))
-	case c.Prompt == nil && len(chosen) > 1 && samePrompt(chosen, rejected): // a text beside it may be its first turn alone
-		d.Messages = chosen[:len(chosen)-1]
+		pair.Prompt = p.messages(c, column(c.Prompt, "prompt"))
 	case c.Prompt != nil || p.has(nil, "prompt") || p.alpaca(c):
-		d.Prompt = p.prompt(c)
-	default:
-		p.fail("its answers have no prompt: it has no column %q, and they do not begin alike; it has %s", column(c.Prompt, "prompt"), p.names())
-		return
+		pair.Text = p.prompt(c)
 	}
-	d.Chosen, d.Rejected = chosen[len(chosen)-1].Content, rejected[len(rejected)-1].Content
-}
-
-// samePrompt reports dialogues that differ in their last message alone.
-func samePrompt(a, b []corpus.Message) bool {
-	if len(a) != len(b) {
-		return false
+	if p.err != nil {
+		return corpus.Document{}
 	}
-	for i := range a[:len(a)-1] {
-		if a[i] != b[i] {
-			return false
-		}
+	d, err := pair.Preference()
+	if err != nil {
+		p.fail("%w; it has %s", err, p.names())
 	}
-	return true
+	return d
 }
 
 // answer reads an answer that is a text, a message, a list of messages or a transcript; it is the last of the messages.
@@ -119,34 +102,10 @@ func (p *parser) answer(c *Columns, name string) []corpus.Message {
 		return []corpus.Message{m}
 	}
 	text := p.text(&name, name)
-	if messages := transcript(text); messages != nil && c.Prompt == nil && !p.has(nil, "prompt") {
+	if messages := corpus.Transcript(text); messages != nil && c.Prompt == nil && !p.has(nil, "prompt") {
 		return messages
 	}
 	return []corpus.Message{{Role: "assistant", Content: text}}
-}
-
-// transcript reads the format of HH-RLHF; nil if the text is none.
-func transcript(text string) []corpus.Message {
-	const human, assistant = "\n\nHuman:", "\n\nAssistant:"
-	if !strings.HasPrefix(text, human) || !strings.Contains(text, assistant) {
-		return nil
-	}
-	var messages []corpus.Message
-	for text != "" {
-		role, rest := "user", strings.TrimPrefix(text, human)
-		if strings.HasPrefix(text, assistant) {
-			role, rest = "assistant", strings.TrimPrefix(text, assistant)
-		}
-		end := len(rest)
-		for _, mark := range []string{human, assistant} {
-			if i := strings.Index(rest, mark); i >= 0 {
-				end = min(end, i)
-			}
-		}
-		messages = append(messages, corpus.Message{Role: role, Content: strings.TrimSpace(rest[:end])})
-		text = rest[end:]
-	}
-	return messages
 }
 
 func (p *parser) isList(name string) bool {
@@ -193,7 +152,36 @@ func message(c *Columns, raw json.RawMessage) (corpus.Message, error) {
 		}
 		return out, m.err
 	}
-	return corpus.Message{Role: m.text(c.Role, "role"), Content: m.text(c.Content, "content")}, m.err
+	out := corpus.Message{Role: m.text(c.Role, "role"), ToolCalls: m.list("tool_calls")}
+	if m.has(c.Content, "content") || out.ToolCalls == "" { // a call needs no words
+		out.Content = m.text(c.Content, "content")
+	}
+	return out, m.err
+}
+
+// list reads a list of objects, or a string that holds one, as JSON; "" if it is not there, null or empty.
+func (p *parser) list(name string) corpus.JSON {
+	raw, ok := p.object[name]
+	if !ok {
+		return ""
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil && text != "" {
+		raw = json.RawMessage(text)
+	}
+	var objects []map[string]json.RawMessage
+	var short bytes.Buffer
+	if err := json.Unmarshal(raw, &objects); err != nil || json.Compact(&short, raw) != nil {
+		if text == "" && string(raw) == `""` {
+			return ""
+		}
+		p.fail("its column %q is not a list of objects", name)
+		return ""
+	}
+	if len(objects) == 0 {
+		return ""
+	}
+	return corpus.JSON(strings.ToValidUTF8(short.String(), "\uFFFD"))
 }
 
 func (p *parser) isBool(name string) bool {

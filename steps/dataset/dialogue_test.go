@@ -15,7 +15,10 @@ import (
 func said(d corpus.Document) string {
 	var b strings.Builder
 	for _, m := range d.Messages {
-		b.WriteString(m.Role + ": " + m.Content + " | ")
+		b.WriteString(m.Role + ": " + m.Content + string(m.ToolCalls) + " | ")
+		if m.Tools != "" {
+			b.WriteString("tools: " + string(m.Tools) + " | ")
+		}
 	}
 	if d.Prompt != "" {
 		b.WriteString("prompt: " + d.Prompt + " | ")
@@ -56,6 +59,16 @@ func TestDialogueFormats(t *testing.T) {
 			Columns{Prompt: ptr("q"), Chosen: ptr("chosen"), Rejected: ptr("rejected")}, corpus.PreferenceShape, "prompt: P | C > R"},
 		{"ShareGPT with preference", `{"conversations":[{"from":"human","value":"Q"}],"chosen":{"from":"gpt","value":"C"},"rejected":{"from":"gpt","value":"R"}}`,
 			Columns{}, corpus.DialoguePreferenceShape, "user: Q | C > R"},
+		{"one turn beside a text and one without", `{"prompt":"Q","chosen":[{"role":"user","content":"Q "},{"role":"assistant","content":"C"}],"rejected":[{"role":"assistant","content":"R"}]}`,
+			Columns{}, corpus.PreferenceShape, "prompt: Q | C > R"},
+		{"a named prompt that is the first turn alone", `{"q":"Q","chosen":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"},{"role":"user","content":"more"},{"role":"assistant","content":"C"}],"rejected":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"},{"role":"user","content":"more"},{"role":"assistant","content":"R"}]}`,
+			Columns{Prompt: ptr("q"), Chosen: ptr("chosen"), Rejected: ptr("rejected")}, corpus.DialoguePreferenceShape, "user: Q | assistant: A | user: more | C > R"},
+		{"calls", `{"tools":[{"type":"function","function":{"name":"f"}}],"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":null,"tool_calls":[{"function": {"name":"f","arguments":{"z":1,"a":[1.0]}}}]},{"role":"tool","content":"R"},{"role":"assistant","content":"A","tool_calls":[]}]}`,
+			Columns{}, corpus.MessagesShape, `user: Q | tools: [{"type":"function","function":{"name":"f"}}] | assistant: [{"function":{"name":"f","arguments":{"z":1,"a":[1.0]}}}] | tool: R | assistant: A`},
+		{"calls as text", `{"tools":"[{\"name\":\"f\"}]","messages":[{"role":"user","content":"Q"},{"role":"assistant","tool_calls":"[{\"name\":\"f\"}]"}]}`,
+			Columns{}, corpus.MessagesShape, `user: Q | tools: [{"name":"f"}] | assistant: [{"name":"f"}]`},
+		{"a preference after a call", `{"prompt":[{"role":"user","content":"Q"},{"role":"assistant","content":"","tool_calls":[{"name":"f"}]},{"role":"tool","content":"R"}],"chosen":"C","rejected":"R","tools":[{"name":"f"}]}`,
+			Columns{}, corpus.DialoguePreferenceShape, `user: Q | tools: [{"name":"f"}] | assistant: [{"name":"f"}] | tool: R | C > R`},
 		{"an answer with a label", `{"prompt":"Q","completion":"A","label":false}`, Columns{}, corpus.LabelledShape, "user: Q | assistant: A | false"},
 		{"a dialogue with a label", `{"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}],"good":true}`, Columns{Label: ptr("good")}, corpus.LabelledShape, "user: Q | assistant: A | true"},
 		{"a label that is a number", `{"prompt":"Q","completion":"A","label":1}`, Columns{}, corpus.MessagesShape, "user: Q | assistant: A"},
@@ -102,15 +115,22 @@ func TestDialogueFormats(t *testing.T) {
 // TestDialogueErrors: records that are nearly of these formats say what is missing.
 func TestDialogueErrors(t *testing.T) {
 	for record, want := range map[string]string{
-		`{"prompt":"Q","completion":""}`:            "answer is empty",
-		`{"prompt":" ","completion":"A"}`:           "prompt is empty",
-		`{"chosen":"C","rejected":"R"}`:             "no prompt",
-		`{"messages":[]}`:                           `"messages" is empty`,
-		`{"conversations":[{"from":"human"}]}`:      `no column "value"`,
+		`{"prompt":"Q","completion":""}`:                               "answer is empty",
+		`{"prompt":" ","completion":"A"}`:                              "prompt is empty",
+		`{"chosen":"C","rejected":"R"}`:                                "no prompt",
+		`{"messages":[]}`:                                              `"messages" is empty`,
+		`{"conversations":[{"from":"human"}]}`:                         `no column "value"`,
+		`{"messages":[{"role":"assistant","tool_calls":"f"}]}`:         `"tool_calls" is not a list of objects`,
+		`{"messages":[{"role":"assistant"}]}`:                          `no column "content"`,
+		`{"messages":[{"role":"user","content":"Q"}],"tools":{"f":1}}`: `"tools" is not a list of objects`,
+		`{"prompt":"Q","chosen":{"role":"assistant","content":"","tool_calls":[{"name":"f"}]},"rejected":"R"}`: "an answer calls a tool",
 		`{"messages":["x"]}`:                        "not an object",
 		`{"prompt":"Q","chosen":[],"rejected":"R"}`: `"chosen" is empty`,
-		`{"chosen":[{"role":"assistant","content":"C"},{"role":"user","content":"Q"}],"rejected":[{"role":"assistant","content":"R"}]}`: "a message of the user",
-		`{"prompt":"Q","chosen":{"role":"assistant"},"rejected":1}`:                                                                     `no column "content"`,
+		`{"prompt":"Q","chosen":[{"role":"user","content":"Q"},{"role":"assistant","content":"a"},{"role":"user","content":"b"},{"role":"assistant","content":"C"}],"rejected":[{"role":"user","content":"Q"},{"role":"assistant","content":"x"},{"role":"user","content":"y"},{"role":"assistant","content":"R"}]}`: "follow different dialogues",
+		`{"prompt":[{"role":"user","content":"P"}],"chosen":[{"role":"user","content":"Q"},{"role":"assistant","content":"C"}],"rejected":[{"role":"assistant","content":"R"}]}`:                                                                                                                                     "follow different dialogues",
+		`{"chosen":[{"role":"user","content":"P"},{"role":"assistant","content":"C"}],"rejected":[{"role":"user","content":"Q"},{"role":"assistant","content":"R"}]}`:                                                                                                                                                "follow different dialogues",
+		`{"chosen":[{"role":"assistant","content":"C"},{"role":"user","content":"Q"}],"rejected":[{"role":"assistant","content":"R"}]}`:                                                                                                                                                                              "a message of the user",
+		`{"prompt":"Q","chosen":{"role":"assistant"},"rejected":1}`: `no column "content"`,
 	} {
 		config := newConfig()
 		config.JSONL = []RecordSource{{Include: []string{"a"}}}

@@ -34,13 +34,16 @@ func (src *source) parse(data []byte) (corpus.Document, corpus.Shape, error) {
 	case corpus.LabelledShape:
 		d.Messages, d.Label = p.dialogue(c), p.label(c)
 	case corpus.PreferenceShape:
-		if p.preference(c, &d); len(d.Messages) > 0 {
+		if d = p.preference(c); len(d.Messages) > 0 {
 			shape = corpus.DialoguePreferenceShape
 		}
 	case corpus.PromptShape:
 		d.Prompt = p.prompt(c)
 	default:
 		d.Text = p.text(c.Text, "text")
+	}
+	if len(d.Messages) > 0 {
+		d.Messages[0].Tools = p.list("tools")
 	}
 	return d, shape, p.err
 }

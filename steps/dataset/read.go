@@ -25,6 +25,7 @@ type record struct {
 	number int    // of the record or line in its file, from 1
 	json   []byte // an object, for jsonl and program
 	doc    corpus.Document
+	bad    error // it is none
 }
 
 // where names a record to people.
@@ -214,11 +215,16 @@ func (r *reader) parquetFile(path string, src *source) error {
 	}
 	number := 0
 	for doc, err := range corpus.ReadFile(path, names) {
-		if err != nil {
+		bad := (*corpus.RecordError)(nil)
+		if err != nil && !errors.As(err, &bad) {
 			return err
 		}
 		number++
-		if err := r.emit(src, record{path: path, number: number, doc: doc}); err != nil {
+		one := record{path: path, number: number, doc: doc}
+		if bad != nil {
+			one.bad = bad.Err
+		}
+		if err := r.emit(src, one); err != nil {
 			return err
 		}
 	}

@@ -54,6 +54,9 @@ type worker struct {
 
 // process parses and screens a record.
 func (w *worker) process(src *source, rec *record) result {
+	if rec.bad != nil {
+		return result{bad: rec.bad}
+	}
 	d, shape := rec.doc, src.shape
 	if rec.json != nil {
 		// A JSON decoder replaces what is not UTF-8 without a word.

@@ -48,6 +48,8 @@ func (s *spool) add(d *spooled) error {
 	for _, m := range d.doc.Messages {
 		text(m.Role)
 		text(m.Content)
+		text(string(m.ToolCalls))
+		text(string(m.Tools))
 	}
 	label := ""
 	if d.doc.Label != nil {
@@ -92,7 +94,7 @@ func (s *spool) at(i int) (*spooled, error) {
 	if n := number(); n > 0 {
 		d.doc.Messages = make([]corpus.Message, n)
 		for i := range d.doc.Messages {
-			d.doc.Messages[i] = corpus.Message{Role: text(), Content: text()}
+			d.doc.Messages[i] = corpus.Message{Role: text(), Content: text(), ToolCalls: corpus.JSON(text()), Tools: corpus.JSON(text())}
 		}
 	}
 	if label := text(); label != "" {

@@ -115,8 +115,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestPitfall1Resume: stopped or killed at several places, the bytes are those of a run without a break; the reference is read once.
-func TestPitfall1Resume(t *testing.T) {
+// TestPitfall01Resume: stopped or killed at several places, the bytes are those of a run without a break; the reference is read once.
+func TestPitfall01Resume(t *testing.T) {
 	c := recipe(t)
 	want, _, _ := traintest.Whole(t, &Type, c)
 	got, l := traintest.Interrupted(t, &Type, c, 2, 3, 4)
@@ -228,8 +228,8 @@ func TestPitfall14ChosenFalls(t *testing.T) {
 	}
 }
 
-// TestPitfall9Mask: the tokens that count are exactly the last answer, and its end token counts only without mask_end.
-func TestPitfall9Mask(t *testing.T) {
+// TestPitfall09Mask: the tokens that count are exactly the last answer, and its end token counts only without mask_end.
+func TestPitfall09Mask(t *testing.T) {
 	for _, mask := range []bool{true, false} {
 		c := recipe(t)
 		c.MaskEnd = mask

@@ -196,8 +196,8 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
-// TestPitfall6Chat: the questions of evaluate have one BOS and are laid out as the chat template says.
-func TestPitfall6Chat(t *testing.T) {
+// TestPitfall06Chat: the questions of evaluate have one BOS and are laid out as the chat template says.
+func TestPitfall06Chat(t *testing.T) {
 	c := chatConfig(t)
 	rt, err := steps.NewRuntime(&steps.Spec{WorkDir: t.TempDir(), Threads: 1}, &traintest.Listener{})
 	if err != nil {

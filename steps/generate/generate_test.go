@@ -121,8 +121,8 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// TestPitfall1Resume: stopped wherever it is, even while it samples, the bytes are those of a run without a break.
-func TestPitfall1Resume(t *testing.T) {
+// TestPitfall01Resume: stopped wherever it is, even while it samples, the bytes are those of a run without a break.
+func TestPitfall01Resume(t *testing.T) {
 	c := recipe(t)
 	c.Config.Reward = traintest.ScoreModel(t, c.Model, 0.1)
 	want, _, _ := traintest.Whole(t, &Type, c)

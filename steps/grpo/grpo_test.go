@@ -52,8 +52,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestPitfall1Resume: stopped while it samples and learns, the bytes are those of a run without a break.
-func TestPitfall1Resume(t *testing.T) {
+// TestPitfall01Resume: stopped while it samples and learns, the bytes are those of a run without a break.
+func TestPitfall01Resume(t *testing.T) {
 	c := recipe(t)
 	c.Iterations, c.Epochs = 3, 2
 	want, _, _ := traintest.Whole(t, &Type, c)

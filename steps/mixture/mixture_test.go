@@ -104,9 +104,9 @@ func tokenizer(t *testing.T, digest string, vocabSize int) (steps.Artifact, *bpe
 	return steps.Artifact{Kind: "tokenizer", Digest: digest, Path: dir}, tok
 }
 
-// PITFALLS 6: BOS twice, or missing. Every document is BOS, the ids of its text, EOS; special tokens that its text
+// TestPitfall06Documents: every document is BOS, the ids of its text, EOS; special tokens that its text
 // spells out stay text.
-func TestDocuments(t *testing.T) {
+func TestPitfall06Documents(t *testing.T) {
 	artifact, tok := tokenizer(t, "digest", 320)
 	a, b := texts("a", 40), texts("b", 25)
 	dir, last, err := produce(t, t.Context(), 2, Config{Tokenizer: artifact, Parts: []Part{{Name: "a", Data: dataset(t, a...), Weight: 3}, {Name: "b", Data: dataset(t, b...), Weight: 1}}})
@@ -244,9 +244,9 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-// PITFALLS 12: a stale token cache is reused. Another tokenizer is another set, even when the ids are the same, for its
+// TestPitfall12TokenizerIsInTheSet: another tokenizer is another set, even when the ids are the same, for its
 // digest is in mixture.json.
-func TestTokenizerIsInTheSet(t *testing.T) {
+func TestPitfall12TokenizerIsInTheSet(t *testing.T) {
 	artifact, _ := tokenizer(t, "one", 320)
 	c := Config{Tokenizer: artifact, Parts: []Part{{Name: "a", Data: dataset(t, texts("a", 5)...), Weight: 1}}}
 	before, _, err := produce(t, t.Context(), 1, c)

@@ -116,9 +116,9 @@ func compare(t *testing.T, got, want map[string]string) {
 	}
 }
 
-// TestPitfall1Resume: stopped while it samples, scores and learns, in every epoch, the bytes are those of a run without
+// TestPitfall01Resume: stopped while it samples, scores and learns, in every epoch, the bytes are those of a run without
 // a break.
-func TestPitfall1Resume(t *testing.T) {
+func TestPitfall01Resume(t *testing.T) {
 	c := small(t)
 	want, _, _ := traintest.Whole(t, &Type, c)
 	dir := t.TempDir()
@@ -136,8 +136,8 @@ func TestPitfall1Resume(t *testing.T) {
 	compare(t, traintest.Outputs(t, dir), want)
 }
 
-// TestPitfall1Killed: killed in the midst of an epoch, without a chance to save anything, the bytes are the same too.
-func TestPitfall1Killed(t *testing.T) {
+// TestPitfall01Killed: killed in the midst of an epoch, without a chance to save anything, the bytes are the same too.
+func TestPitfall01Killed(t *testing.T) {
 	c := small(t)
 	want, _, _ := traintest.Whole(t, &Type, c)
 	c.CheckpointEvery = 0

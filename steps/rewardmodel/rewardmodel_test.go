@@ -162,8 +162,8 @@ func runtime(t *testing.T, c *Config) *steps.Runtime {
 	return rt
 }
 
-// TestPitfall1Resume: stopped or killed at several places, the bytes are those of a run without a break.
-func TestPitfall1Resume(t *testing.T) {
+// TestPitfall01Resume: stopped or killed at several places, the bytes are those of a run without a break.
+func TestPitfall01Resume(t *testing.T) {
 	c := recipe(t)
 	want, _, _ := traintest.Whole(t, &Type, c)
 	got, _ := traintest.Interrupted(t, &Type, c, 2, 3, 4)
@@ -197,8 +197,8 @@ func TestLoRA(t *testing.T) {
 	}
 }
 
-// TestPitfall6OneBOS: both conversations of a pair begin with one beginning-of-text token and have no other.
-func TestPitfall6OneBOS(t *testing.T) {
+// TestPitfall06OneBOS: both conversations of a pair begin with one beginning-of-text token and have no other.
+func TestPitfall06OneBOS(t *testing.T) {
 	var tr training
 	if err := tr.open(t.Context(), runtime(t, recipe(t))); err != nil {
 		t.Fatal(err)

@@ -98,8 +98,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestPitfall1And2Resume: stopped or killed at several places in two epochs, the bytes are those of a run without a break.
-func TestPitfall1And2Resume(t *testing.T) {
+// TestPitfall01Resume: stopped or killed at several places in two epochs, the bytes are those of a run without a break.
+func TestPitfall01Resume(t *testing.T) {
 	c := recipe(t)
 	want, _, _ := traintest.Whole(t, &Type, c)
 	got, l := traintest.Interrupted(t, &Type, c, 3, 4, 5)
@@ -186,8 +186,8 @@ func TestLoRA(t *testing.T) {
 	}
 }
 
-// TestPitfall8AnswersEnd: what has been learned is answered, and the answer ends by itself.
-func TestPitfall8AnswersEnd(t *testing.T) {
+// TestPitfall08AnswersEnd: what has been learned is answered, and the answer ends by itself.
+func TestPitfall08AnswersEnd(t *testing.T) {
 	c := recipe(t)
 	docs := traintest.Documents(0, 16, func(i int) corpus.Document { return traintest.Dialogue(i, 1) })
 	c.Data, c.Epochs, c.Context = traintest.DocumentSet(t, docs, nil), 60, nil
@@ -223,8 +223,8 @@ func TestPitfall8AnswersEnd(t *testing.T) {
 	}
 }
 
-// TestPitfall9Targets: the targets decode to exactly what the assistant says, and no conversation is without any.
-func TestPitfall9Targets(t *testing.T) {
+// TestPitfall09Targets: the targets decode to exactly what the assistant says, and no conversation is without any.
+func TestPitfall09Targets(t *testing.T) {
 	c := recipe(t)
 	c.Context = nil
 	base, split := opened(t, c)
@@ -271,8 +271,8 @@ func opened(t *testing.T, c *Config) (*finetune.Base, *finetune.Split) {
 	return base, split
 }
 
-// TestPitfall7Template: the ids of training are those that a prompt of the saved model has.
-func TestPitfall7Template(t *testing.T) {
+// TestPitfall07Template: the ids of training are those that a prompt of the saved model has.
+func TestPitfall07Template(t *testing.T) {
 	c := recipe(t)
 	c.ChatTemplate = ptr("{% for m in messages %}{{ '<|start_header_id|>' + m.role + '<|end_header_id|>' + m.content + '<|eot_id|>' }}{% endfor %}" +
 		"{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>' }}{% endif %}")

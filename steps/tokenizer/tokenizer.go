@@ -21,7 +21,7 @@ import (
 var Type = steps.Type{
 	Name:    "tokenizer",
 	Doc:     "A byte-level BPE tokenizer, trained on datasets or read from a tokenizer.json or tiktoken file.",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "tokenizer", Type: "tokenizer", Doc: "tokenizer.json and tokenizer_config.json, with the chat template."},

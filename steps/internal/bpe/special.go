@@ -43,12 +43,33 @@ func namedSpecials(name string) (specialSet, error) {
 }
 
 // The templates of conversations. Content is stripped of white space at both ends, as Llama 3's own template does it; the
-// role tool is ipython on the wire.
+// role tool is ipython on the wire. A call is laid out as Llama 3.1 does it; the words around the tools are ours.
 const (
 	llama3Template = `{{- bos_token }}
-{%- for message in messages %}
+{%- set first = 0 %}
+{%- if tools %}
+    {{- '<|start_header_id|>system<|end_header_id|>\n\n' }}
+    {%- if messages[0]['role'] == 'system' %}
+        {%- set first = 1 %}
+        {{- messages[0]['content'] | trim + '\n\n' }}
+    {%- endif %}
+    {{- 'To call one of these functions, answer with {"name": its name, "parameters": its arguments} and nothing else.' }}
+    {%- for tool in tools %}
+        {{- '\n\n' + tool | tojson }}
+    {%- endfor %}
+    {{- '<|eot_id|>' }}
+{%- endif %}
+{%- for message in messages[first:] %}
     {%- set role = 'ipython' if message['role'] == 'tool' else message['role'] %}
-    {{- '<|start_header_id|>' + role + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}
+    {{- '<|start_header_id|>' + role + '<|end_header_id|>\n\n' + message['content'] | trim }}
+    {%- for call in message.tool_calls or [] %}
+        {%- set arguments = call.function.arguments if call.function.arguments is string else call.function.arguments | tojson %}
+        {%- if message['content'] | trim or not loop.first %}
+            {{- '\n' }}
+        {%- endif %}
+        {{- '{"name": ' + call.function.name | tojson + ', "parameters": ' + arguments + '}' }}
+    {%- endfor %}
+    {{- '<|eot_id|>' }}
 {%- endfor %}
 {%- if add_generation_prompt %}
     {{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"athanor/steps/internal/bpe"
+	"athanor/steps/internal/corpus"
 )
 
 // A fixture is testdata/templates.json: what transformers' apply_chat_template gives.
@@ -18,11 +19,20 @@ type fixture struct {
 	Cases     []struct {
 		Template     string
 		Messages     []Message
-		Closed, Open *struct {
-			Text string
-			IDs  []int32
-		}
+		Closed, Open *laidOut
 	}
+	Calls []struct {
+		Template     string
+		Messages     []Message
+		Tools        corpus.JSON
+		Closed, Open *laidOut
+	}
+}
+
+// laidOut is a conversation as text and ids.
+type laidOut struct {
+	Text string
+	IDs  []int32
 }
 
 func load(t *testing.T) (fixture, *bpe.Tokenizer) {
@@ -55,34 +65,40 @@ func format(t *testing.T, tokenizer *bpe.Tokenizer, template string) *Format {
 	return f
 }
 
-// TestPitfall7TransformersIDs: the text and the ids of every conversation are those of transformers, with the opening of
+// TestPitfall07TransformersIDs: the text and the ids of every conversation are those of transformers, with the opening of
 // an answer and without, and a template refuses what it refuses there.
-func TestPitfall7TransformersIDs(t *testing.T) {
+func TestPitfall07TransformersIDs(t *testing.T) {
 	fixture, tokenizer := load(t)
+	for _, c := range fixture.Calls {
+		if c.Tools != "null" {
+			c.Messages[0].Tools = c.Tools
+		}
+		c.Closed.agrees(t, format(t, tokenizer, fixture.Templates[c.Template]), c.Template, c.Messages, false)
+		c.Open.agrees(t, format(t, tokenizer, fixture.Templates[c.Template]), c.Template, c.Messages, true)
+	}
 	for _, c := range fixture.Cases {
 		f := format(t, tokenizer, fixture.Templates[c.Template])
-		for _, want := range []struct {
-			prompt bool
-			out    *struct {
-				Text string
-				IDs  []int32
-			}
-		}{{false, c.Closed}, {true, c.Open}} {
-			text, err := f.render(c.Messages, want.prompt)
-			if want.out == nil {
-				if p := (*Problem)(nil); !errors.As(err, &p) || p.Kind != Refused {
-					t.Errorf("%s %v: %q, %v, where transformers refuses", c.Template, c.Messages, text, err)
-				}
-				continue
-			}
-			if err != nil || text != want.out.Text {
-				t.Errorf("%s, prompt %v:\n%q\nwant\n%q\n%v", c.Template, want.prompt, text, want.out.Text, err)
-				continue
-			}
-			if ids := tokenizer.EncodeSpecial(text); !slices.Equal(ids, want.out.IDs) {
-				t.Errorf("%s, prompt %v: ids %v, want %v", c.Template, want.prompt, ids, want.out.IDs)
-			}
+		c.Closed.agrees(t, f, c.Template, c.Messages, false)
+		c.Open.agrees(t, f, c.Template, c.Messages, true)
+	}
+}
+
+// agrees checks that a format lays messages out so; nil: that it refuses them.
+func (want *laidOut) agrees(t *testing.T, f *Format, template string, messages []Message, prompt bool) {
+	t.Helper()
+	text, err := f.render(messages, prompt)
+	if want == nil {
+		if p := (*Problem)(nil); !errors.As(err, &p) || p.Kind != Refused {
+			t.Errorf("%s %v: %q, %v, where transformers refuses", template, messages, text, err)
 		}
+		return
+	}
+	if err != nil || text != want.Text {
+		t.Errorf("%s, prompt %v:\n%q\nwant\n%q\n%v", template, prompt, text, want.Text, err)
+		return
+	}
+	if ids := f.tokenizer.EncodeSpecial(text); !slices.Equal(ids, want.IDs) {
+		t.Errorf("%s, prompt %v: ids %v, want %v", template, prompt, ids, want.IDs)
 	}
 }
 
@@ -120,8 +136,8 @@ func marked(tokenizer *bpe.Tokenizer, c *Conversation) []string {
 	return runs
 }
 
-// TestPitfall8And9Mask: the marked tokens are exactly what the assistant says and the token that ends its turn.
-func TestPitfall8And9Mask(t *testing.T) {
+// TestPitfall09Mask: the marked tokens are exactly what the assistant says and the token that ends its turn.
+func TestPitfall09Mask(t *testing.T) {
 	fixture, tokenizer := load(t)
 	for template, end := range map[string]string{"llama3": "<|eot_id|>", "chatml": "<|im_end|>", "llama3.1": "<|eot_id|>", "blocks": "<|im_end|>"} {
 		f := format(t, tokenizer, fixture.Templates[template])
@@ -147,8 +163,46 @@ func TestPitfall8And9Mask(t *testing.T) {
 	}
 }
 
-// TestPitfall9OtherTemplates: the same for templates that leave white space as it is.
-func TestPitfall9OtherTemplates(t *testing.T) {
+// TestPitfall09Calls: a call is the assistant's, word for word, and what the tool gave back is not; a template that has no
+// use for calls or tools refuses them instead of leaving them out.
+func TestPitfall09Calls(t *testing.T) {
+	fixture, tokenizer := load(t)
+	messages := []Message{
+		{Role: User, Content: "How hot?", Tools: `[{"type":"function","function":{"name":"look"}}]`},
+		{Role: Assistant, ToolCalls: `[{"function":{"name":"look","arguments":{"zone":"top"}}}]`},
+		{Role: Tool, Content: "451"}, {Role: Assistant, Content: "451 degrees."},
+	}
+	for template, end := range map[string]string{"llama3": "<|eot_id|>", "llama3.1 calls": "<|eot_id|>"} {
+		f := format(t, tokenizer, fixture.Templates[template])
+		c, err := f.Encode(messages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{`{"name": "look", "parameters": {"zone": "top"}}` + end, "451 degrees." + end}
+		if got := marked(tokenizer, c); !slices.Equal(got, want) {
+			t.Errorf("%s: the assistant says %q, want %q", template, got, want)
+		}
+	}
+	f := format(t, tokenizer, fixture.Templates["chatml"])
+	for _, some := range [][]Message{messages[1:], {messages[0], messages[3]}} {
+		if _, err := f.Encode(some); err == nil || !strings.Contains(err.Error(), "use another template") {
+			t.Errorf("a template without calls: %v", err)
+		}
+	}
+	wrong := slices.Clone(messages)
+	wrong[2].ToolCalls = wrong[1].ToolCalls
+	f = format(t, tokenizer, fixture.Templates["llama3"])
+	if _, err := f.Encode(wrong); err == nil || !strings.Contains(err.Error(), "message 3, of the tool, calls a tool") {
+		t.Error(err)
+	}
+	messages[1].ToolCalls = `[{"function":{"name":"<|eot_id|>","arguments":{}}}]`
+	if _, err := f.Encode(messages); err == nil || !strings.Contains(err.Error(), "spells the control token") {
+		t.Error(err)
+	}
+}
+
+// TestPitfall09OtherTemplates: the same for templates that leave white space as it is.
+func TestPitfall09OtherTemplates(t *testing.T) {
 	fixture, tokenizer := load(t)
 	plain := slices.Clone(dialogue)
 	for i := range plain {
@@ -166,8 +220,8 @@ func TestPitfall9OtherTemplates(t *testing.T) {
 	}
 }
 
-// TestPitfall6OneBOS: every path has the beginning-of-text token once, where the template has it.
-func TestPitfall6OneBOS(t *testing.T) {
+// TestPitfall06OneBOS: every path has the beginning-of-text token once, where the template has it.
+func TestPitfall06OneBOS(t *testing.T) {
 	fixture, tokenizer := load(t)
 	f := format(t, tokenizer, fixture.Templates["llama3"])
 	bos, _ := tokenizer.BOS()

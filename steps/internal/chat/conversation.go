@@ -53,15 +53,25 @@ func (f *Format) check(messages []Message) error {
 			if i > 0 && messages[i-1].Role == Assistant {
 				return problem(Roles, "messages %d and %d are both of the assistant: join them into one", i, i+1)
 			}
-			if strings.TrimSpace(m.Content) == "" {
+			if strings.TrimSpace(m.Content) == "" && m.ToolCalls == "" {
 				return problem(NoAnswer, "message %d, of the assistant, is empty", i+1)
 			}
 		default:
 			return problem(Roles, "message %d has the role %q: use system, user, assistant or tool (the columns block of a dataset renames roles)", i+1, m.Role)
 		}
-		for _, name := range f.controls {
-			if strings.Contains(m.Content, name) {
-				return problem(ControlTokens, "message %d spells the control token %s, which would be read as one", i+1, name)
+		switch {
+		case m.ToolCalls != "" && m.Role != Assistant:
+			return problem(Roles, "message %d, of the %s, calls a tool, which the assistant does", i+1, m.Role)
+		case m.ToolCalls != "" && !f.template.calls:
+			return problem(Refused, "message %d calls a tool, and the chat template knows no tool_calls: use another template", i+1)
+		case m.Tools != "" && !f.template.tools:
+			return problem(Refused, "the conversation has tools, and the chat template knows none: use another template")
+		}
+		for _, text := range []string{m.Content, string(m.ToolCalls), string(m.Tools)} {
+			for _, name := range f.controls {
+				if strings.Contains(text, name) {
+					return problem(ControlTokens, "message %d spells the control token %s, which would be read as one", i+1, name)
+				}
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"fmt"
 	"strings"
 	"unicode"
 
@@ -56,28 +55,4 @@ func trim(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
 		return builtin(e, in, params)
 	}
 	return exec.AsValue(strings.TrimFunc(in.String(), isSpace))
-}
-
-// toJSON writes a string as Python's json.dumps with ensure_ascii=False does, which is what the templates of published
-// models apply to the results of tools; any other value is left to the library.
-func toJSON(e *exec.Evaluator, in *exec.Value, params *exec.VarArgs) *exec.Value {
-	if !in.IsString() {
-		builtin, _ := builtins.Filters.Get("tojson")
-		return builtin(e, in, params)
-	}
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range in.String() {
-		switch short := strings.IndexRune("\"\\\b\f\n\r\t", r); {
-		case short >= 0:
-			b.WriteByte('\\')
-			b.WriteByte(`"\bfnrt`[short])
-		case r < ' ':
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return exec.AsSafeValue(b.String())
 }

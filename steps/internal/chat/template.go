@@ -3,6 +3,7 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -16,7 +17,11 @@ import (
 // trim_blocks and lstrip_blocks, raise_exception and strftime_now. The library reads no conditional expression in
 // parentheses, (a if b else c): such a template is an error, and a set of the expression before its use is the way out.
 // A Template does not change; several goroutines may render.
-type Template struct{ jinja *exec.Template }
+type Template struct {
+	jinja *exec.Template
+
+	calls, tools bool // it has a use for tool_calls and for tools
+}
 
 // ParseTemplate reads a template. Other files cannot be included.
 func ParseTemplate(text string) (*Template, error) {
@@ -30,7 +35,7 @@ func ParseTemplate(text string) (*Template, error) {
 	filters := exec.NewFilterSet(map[string]exec.FilterFunction{}).Update(builtins.Filters).
 		Update(exec.NewFilterSet(map[string]exec.FilterFunction{"tojson": toJSON, "trim": trim}))
 	methods := builtins.Methods
-	methods.Str = stringMethods()
+	methods.Str, methods.Dict = stringMethods(), dictMethods()
 	functions := exec.NewContext(map[string]any{"raise_exception": raise, "strftime_now": strftime})
 	t, err := exec.NewTemplate("/"+name, c, loader, &exec.Environment{
 		Context: exec.EmptyContext().Update(builtins.GlobalFunctions).Update(builtins.GlobalVariables).Update(functions),
@@ -39,8 +44,11 @@ func ParseTemplate(text string) (*Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the chat template is not Jinja that can be read: %w", shorten(err, text))
 	}
-	return &Template{t}, nil
+	return &Template{t, strings.Contains(text, "tool_calls"), toolsWord.MatchString(text)}, nil
 }
+
+// toolsWord is the variable of a template, which published ones have under no other name.
+var toolsWord = regexp.MustCompile(`\btools\b`)
 
 // shorten takes the template's own text out of an error of the library.
 func shorten(err error, text string) error {
@@ -55,9 +63,26 @@ func shorten(err error, text string) error {
 func (t *Template) render(messages []Message, specials map[string]string, prompt bool) (string, error) {
 	list := make([]any, len(messages))
 	for i, m := range messages {
-		list[i] = map[string]any{"role": m.Role, "content": m.Content}
+		fields := map[string]any{"role": m.Role, "content": m.Content}
+		if m.ToolCalls != "" {
+			calls, err := value(m.ToolCalls)
+			if err != nil {
+				return "", fmt.Errorf("the tool calls of message %d: %w", i+1, err)
+			}
+			fields["tool_calls"] = calls
+		}
+		list[i] = fields
 	}
-	vars := map[string]any{"messages": list, "add_generation_prompt": prompt}
+	vars := map[string]any{"messages": list, "add_generation_prompt": prompt, "tools": nil}
+	for _, m := range messages {
+		if m.Tools != "" {
+			var err error
+			if vars["tools"], err = value(m.Tools); err != nil {
+				return "", fmt.Errorf("the tools: %w", err)
+			}
+			break
+		}
+	}
 	for name, text := range specials {
 		vars[name] = text
 	}

@@ -14,6 +14,7 @@ package corpus
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"strconv"
 )
 
@@ -41,8 +42,25 @@ const (
 
 // A Message is one turn of a dialogue.
 type Message struct {
-	Role    string `json:"role" parquet:"role"`
-	Content string `json:"content" parquet:"content"`
+	Role      string `json:"role"`
+	Content   string `json:"content"`
+	ToolCalls JSON   `json:"tool_calls,omitempty"` // of the assistant: a list of {"type": "function", "function": {"name", "arguments"}}
+
+	// Tools are what can be called in the dialogue that the message is in: a list of {"type": "function", "function": …}.
+	// They stand at one of its messages, the first as a rule, so that they go where the messages go.
+	Tools JSON `json:"tools,omitempty"`
+}
+
+// JSON is a value as JSON text, "" for none. The order of keys and the way numbers are written are those of its source.
+type JSON string
+
+// MarshalJSON implements json.Marshaler.
+func (j JSON) MarshalJSON() ([]byte, error) { return []byte(j), nil }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (j *JSON) UnmarshalJSON(data []byte) error {
+	*j = JSON(data)
+	return nil
 }
 
 // A Document is one record of a dataset. Which fields count is said by its Shape; the others are zero. Of a
@@ -120,7 +138,7 @@ func (d *Document) Strings(yield func(string) bool) {
 		}
 	}
 	for _, m := range d.Messages {
-		if !yield(m.Content) {
+		if !yield(m.Content) || m.ToolCalls != "" && !yield(string(m.ToolCalls)) || m.Tools != "" && !yield(string(m.Tools)) {
 			return
 		}
 	}
@@ -130,7 +148,7 @@ func (d *Document) Strings(yield func(string) bool) {
 func (d *Document) Bytes() int {
 	n := len(d.Text) + len(d.Prompt) + len(d.Chosen) + len(d.Rejected)
 	for _, m := range d.Messages {
-		n += len(m.Content)
+		n += len(m.Content) + len(m.ToolCalls) + len(m.Tools)
 	}
 	return n
 }
@@ -151,6 +169,12 @@ func (d *Document) Hash() [sha256.Size]byte {
 	for _, m := range d.Messages {
 		add(m.Role)
 		add(m.Content)
+		if m.ToolCalls != "" || m.Tools != "" { // what was hashed before there were calls keeps its hash
+			binary.LittleEndian.PutUint64(length[:], math.MaxUint64) // no string is so long: it is no further message
+			h.Write(length[:])
+			add(string(m.ToolCalls))
+			add(string(m.Tools))
+		}
 	}
 	if d.Label != nil {
 		add(strconv.FormatBool(*d.Label))

@@ -14,11 +14,15 @@ var yes = true
 
 var shapes = map[Shape][]Document{
 	TextShape:     {{Text: "one\r\ntwo\x00"}, {Text: "ünïcödé 你好 👩‍🚀 \u2028"}, {Text: strings.Repeat("long ", 100000)}},
-	MessagesShape: {{Messages: []Message{{"user", "hi"}, {"assistant", "hello"}}}, {Messages: []Message{{"system", ""}, {"user", "x"}}}, {Messages: []Message{{"user", "one"}}}},
-	LabelledShape: {{Messages: []Message{{"user", "hi"}, {"assistant", "hello"}}, Label: new(bool)}, {Messages: []Message{{"user", "x"}}, Label: &yes}},
-	PromptShape:   {{Prompt: "say"}, {Prompt: "more"}},
-	DialoguePreferenceShape: {{Messages: []Message{{"user", "hi"}, {"assistant", "yes?"}, {"user", "x"}}, Chosen: "good", Rejected: "bad"},
-		{Messages: []Message{{"user", ""}}, Chosen: "c", Rejected: "r"}},
+	MessagesShape: {{Messages: []Message{{Role: "user", Content: "hi"}, {Role: "assistant", Content: "hello"}}}, {Messages: []Message{{Role: "system", Content: ""}, {Role: "user", Content: "x"}}}, {Messages: []Message{{Role: "user", Content: "one"}}}},
+	LabelledShape: {{Messages: []Message{{Role: "user", Content: "hi"}, {Role: "assistant", Content: "hello"}}, Label: new(bool)}, {Messages: []Message{{Role: "user", Content: "x"}}, Label: &yes}},
+	"messages with calls": {
+		{Messages: []Message{{Role: "user", Content: "hi", Tools: `[{"name":"f"}]`}, {Role: "assistant", ToolCalls: `[{"b":1,"a":2}]`}, {Role: "tool", Content: "3"}}},
+		{Messages: []Message{{Role: "user", Content: "no tools"}}}, {Messages: []Message{{Role: "assistant", Content: "both", ToolCalls: `[{}]`}}},
+	},
+	PromptShape: {{Prompt: "say"}, {Prompt: "more"}},
+	DialoguePreferenceShape: {{Messages: []Message{{Role: "user", Content: "hi"}, {Role: "assistant", Content: "yes?"}, {Role: "user", Content: "x"}}, Chosen: "good", Rejected: "bad"},
+		{Messages: []Message{{Role: "user", Content: ""}}, Chosen: "c", Rejected: "r"}},
 	PreferenceShape: {{Prompt: "p", Chosen: "good", Rejected: "bad"}, {Chosen: "c", Rejected: "r"}},
 }
 
@@ -60,6 +64,9 @@ func read(t *testing.T, dir, split string) []Document {
 
 func TestRoundTrip(t *testing.T) {
 	for shape, docs := range shapes {
+		if docs[0].Shape() == MessagesShape {
+			shape = MessagesShape
+		}
 		dir := write(t, docs)
 		var train, holdout []Document
 		for i, d := range docs {
@@ -202,7 +209,9 @@ func TestOpenErrors(t *testing.T) {
 func TestHash(t *testing.T) {
 	docs := []Document{
 		{Text: "ab"}, {Prompt: "ab"}, {Prompt: "a", Chosen: "b", Rejected: "c"}, {Prompt: "ab", Chosen: "b", Rejected: "c"}, {Chosen: "ab", Rejected: "c"},
-		{Messages: []Message{{"a", "b"}}}, {Messages: []Message{{"ab", ""}}}, {Messages: []Message{{"a", "b"}, {"a", "b"}}},
+		{Messages: []Message{{Role: "a", Content: "b"}}}, {Messages: []Message{{Role: "ab"}}}, {Messages: []Message{{Role: "a", Content: "b"}, {Role: "c", Content: "d"}}},
+		{Messages: []Message{{Role: "a", Content: "b", ToolCalls: "c", Tools: "d"}}}, {Messages: []Message{{Role: "a", Content: "b", Tools: "c"}}},
+		{Messages: []Message{{Role: "a", Content: "b", ToolCalls: "c"}}}, {Messages: []Message{{Role: "a", Content: "b"}}, Label: &yes}, {Messages: []Message{{Role: "a", Content: "b"}}, Label: new(bool)},
 	}
 	seen := map[[32]byte]int{}
 	for i := range docs {

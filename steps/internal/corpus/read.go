@@ -55,12 +55,13 @@ var ErrColumns = errors.New("no column for a document")
 
 // ReadFile yields the documents of one Parquet file, wherever it came from. columns maps the names of [Document]'s
 // columns (text, messages, role, content, prompt, completion, chosen, rejected, label) to those of the file where they differ;
-// input, if it is there, is joined to the prompt. An error names the file; after it the sequence ends.
+// input, if it is there, is joined to the prompt. A [RecordError] is about one record, and others follow; any other error
+// names the file, and after it the sequence ends.
 func ReadFile(path string, columns map[string]string) iter.Seq2[Document, error] {
 	return func(yield func(Document, error) bool) {
 		stopped := false
-		err := readFile(path, columns, func(d Document) bool {
-			stopped = !yield(d, nil)
+		err := readFile(path, columns, func(d Document, err error) bool {
+			stopped = !yield(d, err)
 			return !stopped
 		})
 		if err != nil && !stopped {
@@ -69,7 +70,13 @@ func ReadFile(path string, columns map[string]string) iter.Seq2[Document, error]
 	}
 }
 
-func readFile(path string, columns map[string]string, yield func(Document) bool) error {
+// A RecordError says why a record is no document.
+type RecordError struct{ Err error }
+
+func (e *RecordError) Error() string { return e.Err.Error() }
+func (e *RecordError) Unwrap() error { return e.Err }
+
+func readFile(path string, columns map[string]string, yield func(Document, error) bool) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return errors.Unwrap(err) // the caller names the file

@@ -12,20 +12,34 @@ import (
 // rowsAtOnce rows are decoded at a time.
 const rowsAtOnce = 64
 
+// A decoded is what became of a row.
+type decoded struct {
+	doc Document
+	err error
+}
+
+// errUneven says that messages cannot be put together.
+var errUneven = errors.New("its messages do not have one role and one content each")
+
+// errNested says that calls would be lost.
+var errNested = errors.New("its messages have tool_calls as columns of their own, which are not read: write each message's tool_calls as one string of JSON, or use JSON lines")
+
 // A rowReader makes documents of rows. It goes by the leaf columns alone, so that any nesting that a tool chose for
 // the list of messages will do.
 type rowReader struct {
 	set  map[int]func(d *Document, v parquet.Value) // what to do with the value of a leaf column
 	rows []parquet.Row
-	docs []Document
+	docs []decoded
 
 	named         bool              // the column of the prompt was asked for by name
 	lists         map[string]*turns // of one row, by the column of Document
 	input, answer string            // of one row: what the prompt is about, and the completion
+	tools         string            // of one row
+	nested        bool              // of one row: it has calls in columns of their own
 }
 
 // turns are the messages of one column of a row.
-type turns struct{ roles, contents []string }
+type turns struct{ roles, contents, calls []string }
 
 // newRowReader finds the columns of a document among those of a file; columns renames them as in [ReadFile].
 func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader, error) {
@@ -55,6 +69,7 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 		r.lists[list] = t
 		inLists[name(list)+"/"+name("role")] = func(_ *Document, s string) { t.roles = append(t.roles, s) }
 		inLists[name(list)+"/"+name("content")] = func(_ *Document, s string) { t.contents = append(t.contents, s) }
+		inLists[name(list)+"/tool_calls"] = func(_ *Document, s string) { t.calls = append(t.calls, s) }
 	}
 	var have []string
 	wanted := false
@@ -63,6 +78,9 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 		if len(path) == 1 {
 			set = plain[path[0]]
 			r.aside(i, schema, path[0], name("label"))
+		} else if slices.Contains(path[1:len(path)-1], "tool_calls") {
+			r.set[i] = func(_ *Document, v parquet.Value) { r.nested = r.nested || !v.IsNull() }
+			continue
 		} else {
 			leaf := path[0] + "/" + path[len(path)-1]
 			set = inLists[leaf]
@@ -105,6 +123,8 @@ func (r *rowReader) aside(column int, schema *parquet.Schema, name, label string
 				d.Label = &label
 			}
 		}
+	case name == "tools" && leaf.Node.Type().Kind() == parquet.ByteArray:
+		r.set[column] = func(_ *Document, v parquet.Value) { r.tools = string(v.ByteArray()) }
 	case name == "score" && leaf.Node.Type().Kind() == parquet.Double:
 		r.set[column] = func(d *Document, v parquet.Value) {
 			if !v.IsNull() {
@@ -118,7 +138,7 @@ func (r *rowReader) aside(column int, schema *parquet.Schema, name, label string
 }
 
 // readGroup yields the documents of a row group. It reports whether yield wants more.
-func (r *rowReader) readGroup(group parquet.RowGroup, yield func(Document) bool) (more bool, err error) {
+func (r *rowReader) readGroup(group parquet.RowGroup, yield func(Document, error) bool) (more bool, err error) {
 	rows := group.Rows()
 	defer func() {
 		if e := rows.Close(); err == nil {
@@ -130,7 +150,7 @@ func (r *rowReader) readGroup(group parquet.RowGroup, yield func(Document) bool)
 		err := r.next(rows)
 		left -= int64(len(r.docs))
 		for _, d := range r.docs {
-			if !yield(d) {
+			if !yield(d.doc, d.err) {
 				return false, nil
 			}
 		}
@@ -152,20 +172,20 @@ func (r *rowReader) next(rows parquet.Rows) (err error) {
 	r.docs = r.docs[:0]
 	n, err := rows.ReadRows(r.rows)
 	for _, row := range r.rows[:n] {
-		d, e := r.document(row)
-		if e != nil {
-			return e
+		d, err := r.document(row)
+		if err != nil {
+			err = &RecordError{err}
 		}
-		r.docs = append(r.docs, d)
+		r.docs = append(r.docs, decoded{d, err})
 	}
 	return err
 }
 
 func (r *rowReader) document(row parquet.Row) (Document, error) {
 	var d Document
-	r.input, r.answer = "", ""
+	r.input, r.answer, r.tools, r.nested = "", "", "", false
 	for _, t := range r.lists {
-		t.roles, t.contents = t.roles[:0], t.contents[:0]
+		t.roles, t.contents, t.calls = t.roles[:0], t.contents[:0], t.calls[:0]
 	}
 	for _, v := range row {
 		if set := r.set[v.Column()]; set != nil {
@@ -173,16 +193,24 @@ func (r *rowReader) document(row parquet.Row) (Document, error) {
 		}
 	}
 	for _, t := range r.lists {
-		if len(t.roles) != len(t.contents) {
-			return d, errors.New("its messages do not have one role and one content each")
+		if len(t.roles) != len(t.contents) || len(t.calls) > 0 && len(t.calls) != len(t.roles) {
+			return d, errUneven
 		}
 	}
-	r.fold(&d)
+	if r.nested {
+		return d, errNested
+	}
+	if err := r.fold(&d); err != nil {
+		return d, err
+	}
+	if len(d.Messages) > 0 {
+		d.Messages[0].Tools = JSON(r.tools)
+	}
 	return d, nil
 }
 
 // fold makes a document's messages and answers of the lists and of the prompt's companions.
-func (r *rowReader) fold(d *Document) {
+func (r *rowReader) fold(d *Document) error {
 	if d.Prompt != "" && r.input != "" {
 		d.Prompt += "\n\n" + r.input
 	}
@@ -195,20 +223,27 @@ func (r *rowReader) fold(d *Document) {
 		d.Messages = m
 	}
 	chosen, rejected := r.lists["chosen"].messages(), r.lists["rejected"].messages()
-	if n := len(chosen); n > 0 && len(rejected) > 0 {
-		alike := n > 1 && len(rejected) == n && slices.Equal(chosen[:n-1], rejected[:n-1])
-		if len(d.Messages) == 0 && alike && (d.Prompt == "" || !r.named) {
-			d.Messages, d.Prompt = chosen[:n-1], "" // each holds the whole dialogue, and the prompt may be its first turn alone
-		}
-		d.Chosen, d.Rejected = chosen[n-1].Content, rejected[len(rejected)-1].Content
+	if d.Prompt == "" && len(d.Messages) == 0 && len(chosen)+len(rejected) == 0 {
+		chosen, rejected = Transcript(d.Chosen), Transcript(d.Rejected)
 	}
+	if len(chosen) == 0 || len(rejected) == 0 {
+		return nil
+	}
+	pair := Compared{Prompt: d.Messages, Text: d.Prompt, Named: r.named, Chosen: chosen, Rejected: rejected}
+	var err error
+	*d, err = pair.Preference()
+	return err
 }
 
 func (t *turns) messages() []Message {
 	var list []Message
 	for i, role := range t.roles {
-		if role != "" || t.contents[i] != "" { // an empty list reads as one null
-			list = append(list, Message{Role: role, Content: t.contents[i]})
+		m := Message{Role: role, Content: t.contents[i]}
+		if len(t.calls) > 0 {
+			m.ToolCalls = JSON(t.calls[i])
+		}
+		if m != (Message{}) { // an empty list reads as one null
+			list = append(list, m)
 		}
 	}
 	return list

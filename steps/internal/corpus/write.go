@@ -27,20 +27,22 @@ type (
 		Text string `parquet:"text,plain"`
 	}
 	messageRow struct {
-		Role    string `parquet:"role,plain"`
-		Content string `parquet:"content,plain"`
+		Role      string  `parquet:"role,plain"`
+		Content   string  `parquet:"content,plain"`
+		ToolCalls *string `parquet:"tool_calls,optional,plain"` // JSON
 	}
 	messagesRow struct {
 		Messages []messageRow `parquet:"messages,list"`
+		Tools    *string      `parquet:"tools,optional,plain"` // JSON
 	}
 	answeredRow struct {
-		Messages  []messageRow `parquet:"messages,list"`
-		Reference string       `parquet:"reference,plain"`
-		Score     *float64     `parquet:"score,optional"`
+		messagesRow
+		Reference string   `parquet:"reference,plain"`
+		Score     *float64 `parquet:"score,optional"`
 	}
 	labelledRow struct {
-		Messages []messageRow `parquet:"messages,list"`
-		Label    bool         `parquet:"label"`
+		messagesRow
+		Label bool `parquet:"label"`
 	}
 	promptRow struct {
 		Prompt string `parquet:"prompt,plain"`
@@ -54,6 +56,7 @@ type (
 		Prompt   []messageRow `parquet:"prompt,list"`
 		Chosen   []messageRow `parquet:"chosen,list"`
 		Rejected []messageRow `parquet:"rejected,list"`
+		Tools    *string      `parquet:"tools,optional,plain"` // JSON
 	}
 	judgedRow struct {
 		dialoguePreferenceRow
@@ -233,7 +236,7 @@ type rowWriter interface {
 func newRowWriter(w *bufio.Writer, shape Shape, beside beside) rowWriter {
 	switch {
 	case beside == answers && shape == MessagesShape:
-		return newRows(w, func(d *Document) answeredRow { return answeredRow{messageRows(d.Messages), d.Reference, d.Score} })
+		return newRows(w, func(d *Document) answeredRow { return answeredRow{messagesRows(d), d.Reference, d.Score} })
 	case beside == verdicts && shape == DialoguePreferenceShape:
 		return newRows(w, func(d *Document) judgedRow {
 			v := d.Verdict
@@ -242,9 +245,9 @@ func newRowWriter(w *bufio.Writer, shape Shape, beside beside) rowWriter {
 	}
 	switch shape {
 	case MessagesShape:
-		return newRows(w, func(d *Document) messagesRow { return messagesRow{messageRows(d.Messages)} })
+		return newRows(w, messagesRows)
 	case LabelledShape:
-		return newRows(w, func(d *Document) labelledRow { return labelledRow{messageRows(d.Messages), *d.Label} })
+		return newRows(w, func(d *Document) labelledRow { return labelledRow{messagesRows(d), *d.Label} })
 	case DialoguePreferenceShape:
 		return newRows(w, preferenceRows)
 	case PromptShape:
@@ -256,13 +259,33 @@ func newRowWriter(w *bufio.Writer, shape Shape, beside beside) rowWriter {
 }
 
 func preferenceRows(d *Document) dialoguePreferenceRow {
-	return dialoguePreferenceRow{messageRows(d.Messages), answerRow(d.Chosen), answerRow(d.Rejected)}
+	return dialoguePreferenceRow{messageRows(d.Messages), answerRow(d.Chosen), answerRow(d.Rejected), tools(d)}
+}
+
+func messagesRows(d *Document) messagesRow { return messagesRow{messageRows(d.Messages), tools(d)} }
+
+// tools are those of the dialogue, nil if there are none.
+func tools(d *Document) *string {
+	for _, m := range d.Messages {
+		if m.Tools != "" {
+			return column(m.Tools)
+		}
+	}
+	return nil
+}
+
+func column(j JSON) *string {
+	if j == "" {
+		return nil
+	}
+	s := string(j)
+	return &s
 }
 
 func messageRows(messages []Message) []messageRow {
 	rows := make([]messageRow, len(messages))
 	for i, m := range messages {
-		rows[i] = messageRow(m)
+		rows[i] = messageRow{m.Role, m.Content, column(m.ToolCalls)}
 	}
 	return rows
 }

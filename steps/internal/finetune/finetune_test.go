@@ -13,8 +13,8 @@ import (
 	"athanor/steps/internal/train"
 )
 
-// TestPitfall2Epochs: every epoch has each conversation once, in an order of its own, wherever it is resumed.
-func TestPitfall2Epochs(t *testing.T) {
+// TestPitfall02Epochs: every epoch has each conversation once, in an order of its own, wherever it is resumed.
+func TestPitfall02Epochs(t *testing.T) {
 	var examples []Example
 	for i := range 10 {
 		examples = append(examples, Example{Segments: []Segment{{IDs: []int32{int32(i), 1}, Targets: []int32{1, -1}}}})

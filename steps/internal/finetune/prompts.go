@@ -56,7 +56,7 @@ func ask(d *corpus.Document) Prompt {
 	switch d.Shape() {
 	case corpus.DialoguePreferenceShape:
 		return Prompt{Messages: slices.Clone(d.Messages), Reference: d.Chosen}
-	case corpus.MessagesShape:
+	case corpus.MessagesShape, corpus.LabelledShape:
 		last := len(d.Messages)
 		for i, m := range d.Messages {
 			if m.Role == chat.Assistant {
@@ -66,7 +66,11 @@ func ask(d *corpus.Document) Prompt {
 		if last == len(d.Messages) {
 			return Prompt{Messages: slices.Clone(d.Messages)}
 		}
-		return Prompt{Messages: slices.Clone(d.Messages[:last]), Reference: d.Messages[last].Content}
+		p := Prompt{Messages: slices.Clone(d.Messages[:last])}
+		if d.Label == nil || *d.Label {
+			p.Reference = d.Messages[last].Content
+		}
+		return p
 	}
 	return Prompt{Messages: []chat.Message{{Role: chat.User, Content: d.Prompt}}, Reference: d.Chosen}
 }

@@ -16,7 +16,7 @@ import (
 	"athanor/steps/internal/safetensors"
 )
 
-var folderFlag = flag.String("folder", "", "write the folders of TestWrittenFolders here, for testdata/check_folder.py")
+var folderFlag = flag.String("folder", "", "write the folders of TestPitfall15WrittenFolders here, for testdata/check_folder.py")
 
 // written are the folders that transformers has been seen to load.
 func written() map[string]Config {
@@ -37,8 +37,8 @@ func written() map[string]Config {
 	return map[string]Config{"untied": untied, "tied": tied, "grouped": grouped, "scaled": scaled}
 }
 
-// TestWrittenFolders holds our folders to the bytes that transformers has loaded, and our numbers to its numbers.
-func TestWrittenFolders(t *testing.T) {
+// TestPitfall15WrittenFolders holds our folders to the bytes that transformers has loaded, and our numbers to its numbers.
+func TestPitfall15WrittenFolders(t *testing.T) {
 	root := *folderFlag
 	if root == "" {
 		root = t.TempDir()

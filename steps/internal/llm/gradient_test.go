@@ -77,9 +77,9 @@ func checkGradient(t *testing.T, c Config) {
 	}
 }
 
-// TestPitfall4GradientAccumulation: eight documents of unequal lengths give the same gradients in one stream and in
+// TestPitfall04GradientAccumulation: eight documents of unequal lengths give the same gradients in one stream and in
 // eight, when the loss is normalised by the supervised tokens of all.
-func TestPitfall4GradientAccumulation(t *testing.T) {
+func TestPitfall04GradientAccumulation(t *testing.T) {
 	c := tiny(true)
 	lengths := []int{3, 9, 1, 6, 2, 7, 5, 4}
 	all := &gpu.Stream{}

@@ -135,8 +135,8 @@ func TestPitfall13Sampler(t *testing.T) {
 	}
 }
 
-// TestPitfall4Accumulation: a batch in one piece and in pieces has one gradient: the loss is a mean over all its tokens.
-func TestPitfall4Accumulation(t *testing.T) {
+// TestPitfall04Accumulation: a batch in one piece and in pieces has one gradient: the loss is a mean over all its tokens.
+func TestPitfall04Accumulation(t *testing.T) {
 	tokenizer := traintest.Tokenizer(t)
 	model := traintest.Model(t, tokenizer, traintest.Config(tokenizer.VocabSize()))
 	norm := func(micro int) float64 {
@@ -174,8 +174,8 @@ func TestPitfall4Accumulation(t *testing.T) {
 	}
 }
 
-// TestPitfall2Prompts: every prompt is drawn once in each epoch, in an order of its own, whatever the iteration that asks.
-func TestPitfall2Prompts(t *testing.T) {
+// TestPitfall02Prompts: every prompt is drawn once in each epoch, in an order of its own, whatever the iteration that asks.
+func TestPitfall02Prompts(t *testing.T) {
 	var all []int
 	for iteration := range 6 {
 		all = append(all, chosen(10, 5, iteration, 3)...)

@@ -70,10 +70,10 @@ func totals(t *testing.T, rt *steps.Runtime, base *finetune.Base, c Config, answ
 	return out
 }
 
-// TestPitfall7Score: an answer's score is the one that the reward model gives to the dialogue as it was trained to read
+// TestPitfall07Score: an answer's score is the one that the reward model gives to the dialogue as it was trained to read
 // it, whether the sampled answer ended or not, less the shift of its configuration; also where the template writes
 // something behind the token that ends an answer.
-func TestPitfall7Score(t *testing.T) {
+func TestPitfall07Score(t *testing.T) {
 	trailing := "{% for m in messages %}{{ '<|start_header_id|>' + m.role + '<|end_header_id|>' + m.content + '<|eot_id|>\n' }}{% endfor %}" +
 		"{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>' }}{% endif %}"
 	for name, template := range map[string]*string{"llama3": nil, "trailing": &trailing} {

@@ -101,8 +101,8 @@ func fill(t *testing.T, l *Loader, n, context int) *gpu.Stream {
 	return s
 }
 
-// PITFALLS 2: shuffling not restored after an interruption.
-func TestLoaderResumesExactly(t *testing.T) {
+// TestPitfall02LoaderResumesExactly: the order is that of a loader that was not interrupted.
+func TestPitfall02LoaderResumesExactly(t *testing.T) {
 	set := openTestSet(t,
 		testPart{name: "a", weight: 0.6, sizes: manySizes(60)},
 		testPart{name: "b", weight: 0.3, epochs: 2, sizes: manySizes(17)},
@@ -135,8 +135,8 @@ func TestLoaderResumesExactly(t *testing.T) {
 	}
 }
 
-// PITFALLS 2: the same order in every epoch. And each epoch has every document once.
-func TestLoaderEpochsDiffer(t *testing.T) {
+// TestPitfall02LoaderEpochsDiffer: no two epochs have one order, and each has every document once.
+func TestPitfall02LoaderEpochsDiffer(t *testing.T) {
 	sizes := slices.Repeat([]int{12}, 100)
 	set := openTestSet(t, testPart{name: "a", weight: 1, sizes: sizes})
 	orders := map[string]string{}
@@ -164,8 +164,8 @@ func TestLoaderEpochsDiffer(t *testing.T) {
 	}
 }
 
-// PITFALLS 6 and 11: one BOS at each document's begin, no segment and no target across documents.
-func TestLoaderBoundaries(t *testing.T) {
+// TestPitfall11LoaderBoundaries: one BOS at each document's begin, no segment and no target across documents.
+func TestPitfall11LoaderBoundaries(t *testing.T) {
 	set := openTestSet(t, testPart{name: "a", weight: 1, sizes: []int{3, 40, 7, 2, 25}}, testPart{name: "b", weight: 1, sizes: []int{10, 33}})
 	for _, c := range []struct{ n, context int }{{50, 100}, {50, 8}, {7, 100}, {1, 1}, {13, 5}, {500, 39}} {
 		l := set.Loader(5, 100)

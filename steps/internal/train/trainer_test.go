@@ -82,6 +82,42 @@ func TestPitfall04AccumulationDoesNotChangeTheGradient(t *testing.T) {
 	}
 }
 
+// TestPitfall05GlobalTokens: a batch whose parts have very different numbers of tokens, as the ranks of a cluster would, has
+// the loss and the gradients of all tokens together, and those are not the means of the parts' means.
+func TestPitfall05GlobalTokens(t *testing.T) {
+	docs := counting().docs[:8]
+	ranks := []*Batch{{Stream: stream(docs[0])}, {Stream: stream(docs[1:]...)}}
+	whole, grads := gradients(t, ranks)
+	loss, means, units := 0.0, 0.0, 0
+	sum, meanOfGrads := make([]float64, len(grads)), make([]float64, len(grads))
+	for _, rank := range ranks {
+		own, ownGrads := gradients(t, []*Batch{rank})
+		loss += own.Loss * float64(own.Units)
+		means += own.Loss / float64(len(ranks))
+		units += own.Units
+		for i, g := range ownGrads {
+			sum[i] += g * float64(own.Units)
+			meanOfGrads[i] += g / float64(len(ranks))
+		}
+	}
+	if whole.Units != units || math.Abs(whole.Loss-loss/float64(units)) > 1e-12 {
+		t.Errorf("the loss is %v of %d tokens, want %v of %d", whole.Loss, whole.Units, loss/float64(units), units)
+	}
+	if math.Abs(whole.Loss-means) < 1e-3 {
+		t.Errorf("the loss %v is that of the mean of means %v", whole.Loss, means)
+	}
+	off := 0.0
+	for i, g := range grads {
+		if math.Abs(g-sum[i]/float64(units)) > 1e-12 {
+			t.Fatalf("gradient %d is %g, want %g", i, g, sum[i]/float64(units))
+		}
+		off = max(off, math.Abs(g-meanOfGrads[i]))
+	}
+	if off < 1e-3 {
+		t.Error("the gradients are those of a mean of means")
+	}
+}
+
 func TestPitfall10NothingToLearn(t *testing.T) {
 	docs := counting().docs
 	masked := &Batch{Stream: stream(docs[3])}

@@ -24,9 +24,30 @@ TEXT = ["the old furnace keeps one heat for weeks and nobody remembers who lit i
 # Templates as published models have them, rewritten: the constructs are what matters.
 TEMPLATES = {
     "llama3": """{{- bos_token }}
-{%- for message in messages %}
+{%- set first = 0 %}
+{%- if tools %}
+    {{- '<|start_header_id|>system<|end_header_id|>\\n\\n' }}
+    {%- if messages[0]['role'] == 'system' %}
+        {%- set first = 1 %}
+        {{- messages[0]['content'] | trim + '\\n\\n' }}
+    {%- endif %}
+    {{- 'To call one of these functions, answer with {"name": its name, "parameters": its arguments} and nothing else.' }}
+    {%- for tool in tools %}
+        {{- '\\n\\n' + tool | tojson }}
+    {%- endfor %}
+    {{- '<|eot_id|>' }}
+{%- endif %}
+{%- for message in messages[first:] %}
     {%- set role = 'ipython' if message['role'] == 'tool' else message['role'] %}
-    {{- '<|start_header_id|>' + role + '<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' }}
+    {{- '<|start_header_id|>' + role + '<|end_header_id|>\\n\\n' + message['content'] | trim }}
+    {%- for call in message.tool_calls or [] %}
+        {%- set arguments = call.function.arguments if call.function.arguments is string else call.function.arguments | tojson %}
+        {%- if message['content'] | trim or not loop.first %}
+            {{- '\\n' }}
+        {%- endif %}
+        {{- '{"name": ' + call.function.name | tojson + ', "parameters": ' + arguments + '}' }}
+    {%- endfor %}
+    {{- '<|eot_id|>' }}
 {%- endfor %}
 {%- if add_generation_prompt %}
     {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
@@ -136,6 +157,119 @@ TEMPLATES["lines"] = """{% for message in messages %}
 TEMPLATES["one line"] = ("{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nYou help.<|im_end|>\\n' }}"
                          "{% endif %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}"
                          "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")
+# Calls as Llama 3.1 and Qwen 2.5 have them.
+TEMPLATES["llama3.1 calls"] = """{{- bos_token }}
+{%- if custom_tools is defined %}
+    {%- set tools = custom_tools %}
+{%- endif %}
+{%- if not tools_in_user_message is defined %}
+    {%- set tools_in_user_message = true %}
+{%- endif %}
+{%- if not tools is defined %}
+    {%- set tools = none %}
+{%- endif %}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content']|trim %}
+    {%- set messages = messages[1:] %}
+{%- else %}
+    {%- set system_message = "" %}
+{%- endif %}
+{{- "<|start_header_id|>system<|end_header_id|>\\n\\n" }}
+{%- if builtin_tools is defined or tools is not none %}
+    {{- "Environment: ipython\\n" }}
+{%- endif %}
+{{- system_message }}
+{{- "<|eot_id|>" }}
+{%- if tools_in_user_message and not tools is none %}
+    {%- if messages | length != 0 %}
+        {%- set first_user_message = messages[0]['content']|trim %}
+        {%- set messages = messages[1:] %}
+    {%- else %}
+        {{- raise_exception("Cannot put tools in the first user message when there's no first user message!") }}
+    {%- endif %}
+    {{- '<|start_header_id|>user<|end_header_id|>\\n\\n' -}}
+    {{- "Answer with a call, as JSON.\\n\\n" }}
+    {%- for t in tools %}
+        {{- t | tojson(indent=4) }}
+        {{- "\\n\\n" }}
+    {%- endfor %}
+    {{- first_user_message + "<|eot_id|>"}}
+{%- endif %}
+{%- for message in messages %}
+    {%- if not (message.role == 'ipython' or message.role == 'tool' or 'tool_calls' in message) %}
+        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' }}
+    {%- elif 'tool_calls' in message %}
+        {%- if not message.tool_calls|length == 1 %}
+            {{- raise_exception("This model only supports single tool-calls at once!") }}
+        {%- endif %}
+        {%- set tool_call = message.tool_calls[0].function %}
+        {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' -}}
+        {{- '{"name": "' + tool_call.name + '", ' }}
+        {{- '"parameters": ' }}
+        {{- tool_call.arguments | tojson }}
+        {{- "}" }}
+        {{- "<|eot_id|>" }}
+    {%- elif message.role == "tool" or message.role == "ipython" %}
+        {{- "<|start_header_id|>ipython<|end_header_id|>\\n\\n" }}
+        {%- if message.content is mapping or message.content is iterable %}
+            {{- message.content | tojson }}
+        {%- else %}
+            {{- message.content }}
+        {%- endif %}
+        {{- "<|eot_id|>" }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
+{%- endif %}
+"""
+TEMPLATES["calls"] = """{%- if tools %}
+    {{- '<|im_start|>system\\n' }}
+    {%- if messages[0].role == 'system' %}
+        {{- messages[0].content + '\\n\\n' }}
+    {%- endif %}
+    {{- "# Tools" }}
+    {%- for tool in tools %}
+        {{- "\\n" }}
+        {{- tool | tojson }}
+        {%- for name, about in tool.function.parameters.properties.items() %}
+            {{- "\\n" + name + ":" + about.type }}
+            {%- if name in tool.function.parameters.required %}
+                {{- " (required)" }}
+            {%- endif %}
+        {%- endfor %}
+    {%- endfor %}
+    {{- "<|im_end|>\\n" }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.role == "assistant" %}
+        {{- '<|im_start|>' + message.role }}
+        {%- if message.content %}
+            {{- '\\n' + message.content }}
+        {%- endif %}
+        {%- if message.tool_calls %}
+            {%- for tool_call in message.tool_calls %}
+                {%- if tool_call.function is defined %}
+                    {%- set tool_call = tool_call.function %}
+                {%- endif %}
+                {{- '\\n<tool_call>\\n{"name": "' }}
+                {{- tool_call.name }}
+                {{- '", "arguments": ' }}
+                {{- tool_call.arguments | tojson }}
+                {{- '}\\n</tool_call>' }}
+            {%- endfor %}
+        {%- endif %}
+        {{- '<|im_end|>\\n' }}
+    {%- elif message.role == "tool" %}
+        {{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}
+    {%- elif not loop.first or message.role != 'system' or not tools %}
+        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+{%- endif %}
+"""
 U, A, S, T = "user", "assistant", "system", "tool"
 CONVERSATIONS = [
     [(U, "What is the answer?")],
@@ -146,6 +280,26 @@ CONVERSATIONS = [
     [(U, "again"), (U, "and again"), (A, "two questions")],
     [(A, "I speak first."), (U, "why?")],
     [(U, "\x1c\u00a0both ends\u3000\x85"), (A, "\u2028\t and here\x1f\n")],
+]
+
+def call(name, arguments, **more):
+    return {"type": "function", "function": {"name": name, "arguments": arguments}, **more}
+
+
+HEAT = {"type": "function", "function": {"name": "heat", "description": "Heats the <furnace> & 'reports' \"é\".", "parameters": {
+    "type": "object", "properties": {"zone": {"type": "string", "enum": ["top", "bottom"]}, "degrees": {"type": "number", "default": 1.5},
+                                     "all": {"type": "boolean"}}, "required": ["zone", "degrees"]}}}
+NOTHING = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}, "required": []}}}
+# Dialogues with calls: messages, and the tools or none.
+CALLS = [
+    ([{"role": U, "content": "call the tool"},
+      {"role": A, "content": "", "tool_calls": [call("heat", {"zone": "top \n'é'", "degrees": 451, "all": True, "more": [1, 2.0, 1e-7, 12345678901234567890, None, {}]})]},
+      {"role": T, "content": "hot"}, {"role": A, "content": "done"}], [HEAT]),
+    ([{"role": S, "content": " Be brief. "}, {"role": U, "content": "look, then heat"},
+      {"role": A, "content": "I look.", "tool_calls": [call("look", {}, id="c1"), call("heat", {"zone": "b", "a": {"z": 1, "y": []}})]},
+      {"role": T, "content": '{"seen": 1}'}, {"role": A, "content": "forty-two"}, {"role": U, "content": "again"}], [HEAT, NOTHING]),
+    ([{"role": U, "content": "call the tool"}, {"role": A, "content": "", "tool_calls": [call("look", "{}")]}], None),
+    ([{"role": U, "content": "no call"}, {"role": A, "content": "none"}], [NOTHING]),
 ]
 
 tokenizer = Tokenizer(models.BPE())
@@ -160,12 +314,12 @@ fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|begin_of
 fast.save_pretrained(HERE / "tokenizer")
 
 
-def rendered(template, messages, opening):
+def rendered(template, messages, opening, tools=None):
     try:
-        text = fast.apply_chat_template(messages, chat_template=template, add_generation_prompt=opening, tokenize=False)
+        text = fast.apply_chat_template(messages, tools=tools, chat_template=template, add_generation_prompt=opening, tokenize=False)
     except Exception:
         return None
-    ids = fast.apply_chat_template(messages, chat_template=template, add_generation_prompt=opening, tokenize=True)
+    ids = fast.apply_chat_template(messages, tools=tools, chat_template=template, add_generation_prompt=opening, tokenize=True)
     return {"text": text, "ids": list(ids["input_ids"] if hasattr(ids, "keys") else ids)}
 
 
@@ -175,4 +329,9 @@ for name, template in TEMPLATES.items():
         messages = [{"role": r, "content": c} for r, c in conversation]
         out["cases"].append({"template": name, "messages": messages, "closed": rendered(template, messages, False),
                              "open": rendered(template, messages, True)})
+out["calls"] = []
+for name in ("llama3", "llama3.1 calls", "calls"):
+    for messages, tools in CALLS:
+        out["calls"].append({"template": name, "messages": messages, "tools": tools, "closed": rendered(TEMPLATES[name], messages, False, tools),
+                             "open": rendered(TEMPLATES[name], messages, True, tools)})
 (HERE / "templates.json").write_text(json.dumps(out, ensure_ascii=False, indent=None, separators=(",", ":")) + "\n")

@@ -1,11 +1,11 @@
 """Loads model folders that our tests wrote with transformers, and records what it computes from them.
 
     pip install torch==2.15.0 transformers==5.23.0 safetensors==0.8.0 numpy==2.4.6
-    go test ./steps/internal/llm -run TestWrittenFolders -folder /tmp/folders
+    go test ./steps/internal/llm -run TestPitfall15WrittenFolders -folder /tmp/folders
     python check_folder.py /tmp/folders
 
 The result is written.json: the digests of the files that were loaded, the logits of a few tokens and a greedy answer.
-TestWrittenFolders compares its folders with the digests and its numbers with the numbers, so that continuous integration
+TestPitfall15WrittenFolders compares its folders with the digests and its numbers with the numbers, so that continuous integration
 needs no Python.
 """
 
