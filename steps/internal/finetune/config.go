@@ -36,7 +36,7 @@ type Batch struct {
 
 // Eval says when and how much is evaluated.
 type Eval struct {
-	Every    *int64 `json:"every" min:"1" doc:"Examples between two evaluations; a tenth of the run by default. There is one at the end in any case."`
+	Every    *int64 `json:"every" hcl:"free" min:"1" doc:"Examples between two evaluations; a tenth of the run by default. There is one at the end in any case, whose figures are the step's."`
 	Examples int    `json:"examples" default:"256" min:"1" doc:"Most held-out examples; the same ones each time. If the data holds none back, they are training examples."`
 }
 

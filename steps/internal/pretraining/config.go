@@ -104,7 +104,7 @@ type Ramp struct {
 
 // Eval says when and how much held-out text is read.
 type Eval struct {
-	Every  *int64 `json:"every" min:"1" doc:"Training tokens between two evaluations; a tenth of the run by default. There is one at the end in any case."`
+	Every  *int64 `json:"every" hcl:"free" min:"1" doc:"Training tokens between two evaluations; a tenth of the run by default. There is one at the end in any case, whose figures are the step's."`
 	Tokens int64  `json:"tokens" default:"32768" min:"2" doc:"Most tokens of each part's held-out documents; the same ones each time."`
 
 	Needle *needle.Grid `json:"needle" hcl:"block" doc:"Looks for needles at each evaluation: facts hidden in the held-out documents and asked for at their end. Figures: needles, the share that was found, and value_loss, the loss of their values in nats per token, which falls first."`
