@@ -49,6 +49,7 @@ func (p *project) page(made *plan.Plan, path string, price float64) (*page.Page,
 		if err := b.measure(s); err != nil {
 			return nil, err
 		}
+		b.adopt(s)
 		begun = begun || b.states[s] != journal.Pending && b.states[s] != journal.Skipped
 	}
 	if !begun {
@@ -106,6 +107,21 @@ func (b *pageBuilder) history() error {
 		}
 	}
 	return nil
+}
+
+// adopt gives a composite step that waits for its parts the state of a part that is at work or has not ended well.
+func (b *pageBuilder) adopt(s *plan.Step) {
+	if b.states[s] != journal.Pending {
+		return
+	}
+	for _, state := range []journal.State{journal.Failed, journal.Running, journal.Interrupted} {
+		for _, child := range s.Children {
+			if b.states[child] == state {
+				b.states[s] = state
+				return
+			}
+		}
+	}
 }
 
 // measure adds up what a step has taken, and adds a child's to its parent.

@@ -205,7 +205,7 @@ func (s *scheduler) begin(ctx context.Context, step *plan.Step) error {
 			return err
 		}
 		if diags.HasErrors() {
-			s.fail(step, diags, time.Time{})
+			s.fail(step, diags, journal.StepRecord{})
 			return nil
 		}
 		s.adopt(step)

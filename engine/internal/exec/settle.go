@@ -37,11 +37,11 @@ func (s *scheduler) settle(o outcome) error {
 		if s.heal(o.step, o.err) {
 			return nil
 		}
-		s.fail(o.step, plan.Blame(o.step, "Step failed", o.err), o.started)
+		s.fail(o.step, plan.Blame(o.step, "Step failed", o.err), journal.StepRecord{Started: o.started, FLOPs: o.flops})
 	case o.gate:
-		s.gate(o.step, o.diags, o.started)
+		s.gate(o.step, o.diags, journal.StepRecord{Started: o.started, FLOPs: o.flops})
 	case o.diags.HasErrors():
-		s.fail(o.step, o.diags, o.started)
+		s.fail(o.step, o.diags, journal.StepRecord{Started: o.started, FLOPs: o.flops})
 	default:
 		if err := s.o.Plan.Predictor.Adopt(o.step, o.made); err != nil {
 			return err
@@ -85,21 +85,22 @@ func (s *scheduler) rest(step *plan.Step, r journal.StepRecord) {
 }
 
 // fail takes in a step that failed, or that cannot be evaluated.
-func (s *scheduler) fail(step *plan.Step, diags hcl.Diagnostics, started time.Time) {
+func (s *scheduler) fail(step *plan.Step, diags hcl.Diagnostics, r journal.StepRecord) {
 	s.result.Failed = true
-	s.block(step, diags, started)
+	s.block(step, diags, r)
 }
 
 // gate takes in a step that ended because a condition of the recipe does not hold.
-func (s *scheduler) gate(step *plan.Step, diags hcl.Diagnostics, started time.Time) {
+func (s *scheduler) gate(step *plan.Step, diags hcl.Diagnostics, r journal.StepRecord) {
 	s.result.Gate = true
-	s.block(step, diags, started)
+	s.block(step, diags, r)
 }
 
-func (s *scheduler) block(step *plan.Step, diags hcl.Diagnostics, started time.Time) {
+func (s *scheduler) block(step *plan.Step, diags hcl.Diagnostics, r journal.StepRecord) {
 	s.result.Diags = append(s.result.Diags, diags...)
 	s.blocked[step] = true
-	s.end(step, journal.StepRecord{State: journal.Failed, Error: message(diags), Started: started})
+	r.State, r.Error = journal.Failed, message(diags)
+	s.end(step, r)
 }
 
 func message(diags hcl.Diagnostics) string {

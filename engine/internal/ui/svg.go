@@ -121,12 +121,13 @@ func layout(p *plan.Plan) [][]*node {
 	}
 	for _, s := range p.Steps { // needs come first
 		n := &node{step: s, width: float64(len(s.Name()))*charWidth + 20}
-		for _, need := range s.Needs {
+		needs := slices.DeleteFunc(slices.Clone(s.Needs), func(need *plan.Step) bool { return nodes[need] == nil }) // children may be left out
+		for _, need := range needs {
 			n.layer = max(n.layer, nodes[need].layer+1)
 		}
 		nodes[s] = n
 		add(n)
-		for _, need := range s.Needs {
+		for _, need := range needs {
 			from := nodes[need]
 			for from.layer < n.layer-1 {
 				via := &node{layer: from.layer + 1}
