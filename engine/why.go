@@ -61,7 +61,7 @@ func (p *project) explain(s *plan.Step) (*explanation, error) {
 			e.Inputs[path] = explainedInput{Step: from.String(), Kind: known[path].Kind, Digest: known[path].Digest}
 		}
 	}
-	last, err := p.state.Journal.Last(p.program.Name, s.Name())
+	last, err := p.state.Journal.Last(p.program.Name, p.program.Path(), s.Name())
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"encoding/json"
+	"os"
 
 	"athanor/gpu"
 )
@@ -33,8 +34,8 @@ type Type struct {
 
 	Outputs []Output
 
-	// Files lists the files outside the recipe that the step will read, in the order in which it reads them. Their
-	// contents are part of the key. Optional.
+	// Files lists the files outside the recipe that the step will read, in the order in which it reads them, perhaps with
+	// a GroupEnd after each group. Their contents are part of the key. Optional.
 	Files func(s *Spec) ([]string, error)
 
 	// Check looks at a configuration that is wholly known for what single attributes cannot say. Optional.
@@ -57,6 +58,11 @@ type Type struct {
 	// a dot ("scaling_law.proxy"). They cannot be composite themselves.
 	Children []*Type
 }
+
+// GroupEnd stands in what Type.Files returns where one group of files ends: without it a file could move from one group to
+// the next, with other settings, and the key would stay. It is an empty file on every machine, and is not counted or named
+// among the files that a step reads.
+const GroupEnd = os.DevNull
 
 // An Output is an artifact or a value that other blocks may refer to as TYPE.NAME.OUTPUT.
 type Output struct {

@@ -228,7 +228,7 @@ func TestProgramFiles(t *testing.T) {
 			for _, name := range test.want {
 				want = append(want, filepath.Join(dir, filepath.FromSlash(name)))
 			}
-			if want = append(want, groupEnd); err != nil || !slices.Equal(files, want) {
+			if want = append(want, steps.GroupEnd); err != nil || !slices.Equal(files, want) {
 				t.Errorf("%q, %v; want %q", files, err, want)
 			}
 		})
@@ -280,7 +280,7 @@ func TestProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, err := Type.Files(&steps.Spec{Config: config, Dir: dir})
-	want := []string{filepath.Join(dir, "in", "a.txt"), filepath.Join(dir, "in", "b.txt"), filepath.Join(dir, "extract.go"), groupEnd}
+	want := []string{filepath.Join(dir, "in", "a.txt"), filepath.Join(dir, "in", "b.txt"), filepath.Join(dir, "extract.go"), steps.GroupEnd}
 	if err != nil || !slices.Equal(files, want) {
 		t.Errorf("the key depends on %q, %v; want %q", files, err, want)
 	}

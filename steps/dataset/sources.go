@@ -52,10 +52,6 @@ const (
 	programOutput
 )
 
-// groupEnd stands after the files of each source in the list that becomes part of the key: without it a file could
-// move from one source to the next, with other settings, and the key would stay. It is an empty file on every machine.
-const groupEnd = os.DevNull
-
 // sources lists the sources in the order in which they are read, without their files.
 func (c *Config) sources() ([]*source, error) {
 	var all []*source
@@ -140,7 +136,7 @@ func commandFiles(s *steps.Spec, command []string) ([]string, error) {
 // interpreted is what interpreters leave beside a program that they have read.
 var interpreted = exclusion{{pattern: "**/__pycache__/**"}}
 
-// files lists what the step reads, with groupEnd after each source.
+// files lists what the step reads, with steps.GroupEnd after each source.
 func files(s *steps.Spec) ([]string, error) {
 	var c Config
 	if err := s.Decode(&c); err != nil {
@@ -155,7 +151,7 @@ func files(s *steps.Spec) ([]string, error) {
 		if err := src.find(s); err != nil {
 			return nil, err
 		}
-		list = append(append(list, src.files...), groupEnd)
+		list = append(append(list, src.files...), steps.GroupEnd)
 	}
 	return list, nil
 }
@@ -171,7 +167,7 @@ func (c *Config) planned(list []string) ([]*source, error) {
 		if next == len(all) {
 			break
 		}
-		if file == groupEnd {
+		if file == steps.GroupEnd {
 			next++
 			continue
 		}

@@ -4,6 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
+
+	"athanor/steps"
 )
 
 // Material is everything that a step's result depends on. It is kept with the result and in the journal, so that a
@@ -29,6 +32,11 @@ type Child struct {
 type File struct {
 	Path   string `json:"path"`
 	Digest string `json:"digest"`
+}
+
+// Read returns the files that the step reads: those listed, without what stands between groups of them.
+func (m *Material) Read() []File {
+	return slices.DeleteFunc(slices.Clone(m.Files), func(f File) bool { return f.Path == steps.GroupEnd })
 }
 
 // Key is the name of the result that this material makes.

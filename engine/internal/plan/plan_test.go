@@ -224,6 +224,8 @@ func TestWhy(t *testing.T) {
 		{"the seed", material(`{}`), &Material{Type: "t", Version: 1, Config: json.RawMessage(`{}`), Seed: 7}, "config changed: seed 1 → 7"},
 		{"a file", material(`{}`, File{"a", "1"}), material(`{}`, File{"a", "2"}), "files changed: a"},
 		{"files", material(`{}`, File{"a", "1"}, File{"b", "1"}), material(`{}`, File{"b", "1"}, File{"c", "3"}), "files changed: a removed, c added"},
+		{"groups of files", material(`{}`, File{"a", "1"}), material(`{}`, File{"a", "1"}, File{steps.GroupEnd, "0"}, File{"b", "2"}, File{steps.GroupEnd, "0"}),
+			"files changed: b added"},
 		{"the order of files", material(`{}`, File{"a", "1"}, File{"b", "2"}), material(`{}`, File{"b", "2"}, File{"a", "1"}),
 			"files changed: read in another order"},
 		{"a child", withChildren(material(`{}`), Child{Name: "a"}), withChildren(material(`{}`), Child{Name: "a"}, Child{Name: "b"}), "children changed: b added"},

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"athanor/dsl"
+	"athanor/steps"
 )
 
 // why says in words how the material of a step differs from that of its last result.
@@ -174,6 +175,7 @@ func diffFiles(old, now []File) []string {
 	for _, f := range now {
 		is[f.Path] = f.Digest
 		switch digest, ok := was[f.Path]; {
+		case f.Path == steps.GroupEnd:
 		case !ok:
 			out = append(out, name(f.Path)+" added")
 		case digest != f.Digest:
@@ -181,7 +183,7 @@ func diffFiles(old, now []File) []string {
 		}
 	}
 	for _, f := range old {
-		if _, ok := is[f.Path]; !ok {
+		if _, ok := is[f.Path]; !ok && f.Path != steps.GroupEnd {
 			out = append(out, name(f.Path)+" removed")
 		}
 	}
