@@ -2,6 +2,7 @@ package dsl
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -70,6 +71,14 @@ type Program struct {
 	ordered        []*stepBlock    // the blocks in order of declaration
 	mistyped       map[string]bool // names of the blocks whose type is unknown: references to them are not reported again
 	steps          map[Address]*Step
+}
+
+// Path is where the pipeline is written, absolute: its file, or its folder if it has several.
+func (p *Program) Path() string {
+	if len(p.Files) == 1 {
+		return filepath.Join(p.Dir, filepath.Base(p.Files[0]))
+	}
+	return p.Dir
 }
 
 // An Address names a step: TYPE.NAME, or TYPE.NAME["key"] under for_each.

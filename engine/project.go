@@ -116,6 +116,9 @@ func (p *project) open() error {
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
+	if j.SetAside != "" {
+		fmt.Fprintf(p.app.err, "warning: the history of earlier runs was damaged: it is now %s, and a new one begins. Results are not touched, but store gc no longer knows what earlier runs used.\n", j.SetAside)
+	}
 	p.state = plan.State{Store: s, Journal: j}
 	return nil
 }

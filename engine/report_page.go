@@ -87,15 +87,11 @@ func (p *project) page(made *plan.Plan, path string, price float64) (*page.Page,
 
 // history reads the runs of the pipeline and the newest record of each step.
 func (b *pageBuilder) history() error {
-	runs, err := b.p.state.Journal.Runs(0)
-	if err != nil {
+	var err error
+	if b.runs, err = b.p.state.Journal.RunsOf(b.p.program.Name, b.p.program.Path(), 0); err != nil {
 		return err
 	}
-	for _, run := range runs { // newest first
-		if run.Pipeline != b.p.program.Name {
-			continue
-		}
-		b.runs = append(b.runs, run)
+	for _, run := range b.runs { // newest first
 		records, err := b.p.state.Journal.Steps(run.ID)
 		if err != nil {
 			return err

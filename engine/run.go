@@ -92,7 +92,7 @@ func (p *project) run(ctx context.Context, made *plan.Plan, f *runFlags) error {
 	}
 	host, _ := os.Hostname() // for the record only
 	id, err := p.state.Journal.Begin(journal.Run{
-		Pipeline: p.program.Name, Args: os.Args[1:], PID: os.Getpid(), Host: host, Engine: build(), Started: time.Now(),
+		Pipeline: p.program.Name, Path: p.program.Path(), Args: os.Args[1:], PID: os.Getpid(), Host: host, Engine: build(), Started: time.Now(),
 	})
 	if err != nil {
 		return err

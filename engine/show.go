@@ -108,14 +108,11 @@ func (p *project) stateOf(s *plan.Step) (journal.State, error) {
 // latest finds the newest record of a step, in whatever state.
 func (p *project) latest(address string) (*journal.StepRecord, *journal.Run, error) {
 	const far = 50 // runs to look back
-	runs, err := p.state.Journal.Runs(far)
+	runs, err := p.state.Journal.RunsOf(p.program.Name, p.program.Path(), far)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, run := range runs {
-		if run.Pipeline != p.program.Name {
-			continue
-		}
 		records, err := p.state.Journal.Steps(run.ID)
 		if err != nil {
 			return nil, nil, err

@@ -170,7 +170,7 @@ func (p *project) keep(made *plan.Plan, runs int) (map[string]bool, error) {
 			continue
 		}
 		// A deferred step has no key yet; what it made last is the best guess.
-		last, err := p.state.Journal.Last(p.program.Name, s.Name())
+		last, err := p.state.Journal.Last(p.program.Name, p.program.Path(), s.Name())
 		if err != nil {
 			return nil, err
 		}
@@ -185,9 +185,10 @@ func (p *project) keep(made *plan.Plan, runs int) (map[string]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := map[string]int{} // by pipeline: others may share the folder, and be run more rarely
+	seen := map[string]int{} // by name and path: others may share the folder, and be run more rarely
 	for _, r := range list {
-		if seen[r.Pipeline]++; seen[r.Pipeline] > runs {
+		of := r.Pipeline + "\x00" + r.Path
+		if seen[of]++; seen[of] > runs {
 			continue
 		}
 		records, err := p.state.Journal.Steps(r.ID)

@@ -102,8 +102,8 @@ func (p *project) why(s *plan.Step, asJSON bool) error {
 	}
 	if m := e.Material; m != nil {
 		rows = append(rows, []string{"  version", fmt.Sprintf("%d of step type %s", m.Version, m.Type)}, []string{"  seed", fmt.Sprint(m.Seed)})
-		if len(m.Files) > 0 {
-			rows = append(rows, []string{"  files", fmt.Sprint(len(m.Files))})
+		if n := len(m.Read()); n > 0 {
+			rows = append(rows, []string{"  files", fmt.Sprint(n)})
 		}
 		rows = append(rows, []string{"  config", string(m.Config)})
 	}

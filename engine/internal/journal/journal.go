@@ -31,7 +31,8 @@ const (
 // A Run is one invocation of engine run.
 type Run struct {
 	ID       int64     `json:"id"`
-	Pipeline string    `json:"pipeline"`
+	Pipeline string    `json:"pipeline"`       // its name
+	Path     string    `json:"path,omitempty"` // absolute, of its file or folder; two pipelines may have one name
 	Args     []string  `json:"args"`
 	PID      int       `json:"pid"`
 	Host     string    `json:"host"`
@@ -59,41 +60,84 @@ type StepRecord struct {
 }
 
 // A Journal is an open history. Several processes may write to one.
-type Journal struct{ db *sql.DB }
+type Journal struct {
+	SetAside string // where the history before it was moved because it was damaged; empty if it was not
+
+	db   *sql.DB
+	path string
+}
+
+// current is the version of the tables.
+const current = 2
 
 const schema = `
 CREATE TABLE IF NOT EXISTS runs (
 	id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL, args TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL,
 	engine TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT 'running',
-	exit INTEGER NOT NULL DEFAULT 0);
+	exit INTEGER NOT NULL DEFAULT 0, path TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS steps (
 	run INTEGER NOT NULL, address TEXT NOT NULL, type TEXT NOT NULL, key TEXT NOT NULL, state TEXT NOT NULL,
 	reason TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL, error TEXT NOT NULL, material TEXT NOT NULL,
 	flops REAL NOT NULL, seconds REAL NOT NULL,
 	PRIMARY KEY (run, address)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS steps_by_address ON steps (address, run);
-PRAGMA user_version = 1;`
+PRAGMA user_version = 2;`
 
-// Open opens the journal at path and makes it if need be.
+// second adds to the tables of version 1 what they lack. Two engines may come to it at once: the one that is second finds
+// the version raised.
+const second = "ALTER TABLE runs ADD COLUMN path TEXT NOT NULL DEFAULT ''; PRAGMA user_version = 2;"
+
+// Open opens the journal at path and makes it if need be. One that is damaged is set aside, since nothing depends on it
+// and work shall not wait for it: see SetAside.
 func Open(path string) (*Journal, error) {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(normal)"
+	j, err := open(path)
+	if !damaged(err) {
+		return j, err
+	}
+	return replace(path)
+}
+
+func open(path string) (*Journal, error) {
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_txlock=immediate"
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1) // writers take turns anyway
-	var version int
-	err = db.QueryRow("PRAGMA user_version").Scan(&version)
-	if err == nil && version == 0 {
-		_, err = db.Exec(schema)
+	j := &Journal{db: db, path: path}
+	if err := j.prepare(); err != nil {
+		return nil, errors.Join(j.explain("opening", err), db.Close())
 	}
-	if err == nil && version > 1 {
-		err = fmt.Errorf("it was written by a newer engine (version %d of the tables)", version)
+	return j, nil
+}
+
+// prepare makes the tables, or brings them to the version of this engine.
+func (j *Journal) prepare() error {
+	version, err := versionOf(j.db)
+	if err != nil || version == current {
+		return err
+	}
+	if version > current {
+		return fmt.Errorf("it was written by a newer engine (version %d of the tables): use that one, or remove the file, which holds only history", version)
+	}
+	tx, err := j.db.Begin() // takes the lock of writers at once
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	if version, err = versionOf(tx); err != nil {
+		return err
+	}
+	switch version {
+	case 0:
+		_, err = tx.Exec(schema)
+	case 1:
+		_, err = tx.Exec(second)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the journal %s: %w (it holds only history: it may be removed)", path, err), db.Close())
+		return err
 	}
-	return &Journal{db}, nil
+	return tx.Commit()
 }
 
 // Close flushes and closes the journal.
@@ -105,10 +149,10 @@ func (j *Journal) Begin(r Run) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	res, err := j.db.Exec("INSERT INTO runs (pipeline, args, pid, host, engine, started) VALUES (?, ?, ?, ?, ?, ?)",
-		r.Pipeline, string(args), r.PID, r.Host, r.Engine, nanos(r.Started))
+	res, err := j.db.Exec("INSERT INTO runs (pipeline, path, args, pid, host, engine, started) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		r.Pipeline, r.Path, string(args), r.PID, r.Host, r.Engine, nanos(r.Started))
 	if err != nil {
-		return 0, fmt.Errorf("writing to the journal: %w", err)
+		return 0, j.explain("writing to", err)
 	}
 	return res.LastInsertId()
 }
@@ -116,36 +160,38 @@ func (j *Journal) Begin(r Run) (int64, error) {
 // End records how a run ended: status "done", "failed", "gate" or "interrupted", and its exit code.
 func (j *Journal) End(id int64, status string, exit int) error {
 	_, err := j.db.Exec("UPDATE runs SET ended = ?, status = ?, exit = ? WHERE id = ?", nanos(time.Now()), status, exit, id)
-	return err
+	return j.explain("writing to", err)
 }
 
 // Record writes what is known of a step, replacing what was recorded of it in the same run.
 func (j *Journal) Record(r StepRecord) error {
 	_, err := j.db.Exec("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", r.Run, r.Address, r.Type, r.Key,
 		string(r.State), r.Reason, nanos(r.Started), nanos(r.Ended), r.Error, string(r.Material), r.FLOPs, r.Seconds)
-	if err != nil {
-		return fmt.Errorf("writing to the journal: %w", err)
-	}
-	return nil
+	return j.explain("writing to", err)
 }
 
-const stepColumns = "run, address, type, key, state, reason, started, ended, error, material, flops, seconds"
+const (
+	stepColumns = "run, address, type, key, state, reason, started, ended, error, material, flops, seconds"
+	prefixed    = "run, address, type, key, state, reason, steps.started, steps.ended, error, material, flops, seconds"
+	runColumns  = "id, pipeline, path, args, pid, host, engine, started, ended, status, exit"
+)
 
 // Last returns the latest record of a pipeline's step that ended done or cached, or nil. Pipelines that share a state are
-// told apart by name.
-func (j *Journal) Last(pipeline, address string) (*StepRecord, error) {
-	rows, err := j.db.Query("SELECT "+stepColumns+" FROM steps WHERE address = ? AND state IN ('done', 'cached')"+
-		" AND (SELECT pipeline FROM runs WHERE id = run) = ? ORDER BY run DESC LIMIT 1", address, pipeline)
+// told apart by name and path; the history of one that was moved is found by its name.
+func (j *Journal) Last(name, path, address string) (*StepRecord, error) {
+	rows, err := j.db.Query("SELECT "+prefixed+" FROM steps JOIN runs ON runs.id = steps.run WHERE address = ? AND state IN ('done', 'cached')"+
+		" AND pipeline = ? ORDER BY path = ? DESC, run DESC LIMIT 1", address, name, path)
 	found, err := scanSteps(rows, err)
 	if err != nil || len(found) == 0 {
-		return nil, err
+		return nil, j.explain("reading", err)
 	}
 	return &found[0], nil
 }
 
 // Steps returns the records of one run, by address.
 func (j *Journal) Steps(run int64) ([]StepRecord, error) {
-	return scanSteps(j.db.Query("SELECT "+stepColumns+" FROM steps WHERE run = ? ORDER BY address", run))
+	records, err := scanSteps(j.db.Query("SELECT "+stepColumns+" FROM steps WHERE run = ? ORDER BY address", run))
+	return records, j.explain("reading", err)
 }
 
 // Runs returns the latest runs, newest first; all if limit is 0.
@@ -153,7 +199,22 @@ func (j *Journal) Runs(limit int) ([]Run, error) {
 	if limit <= 0 {
 		limit = -1
 	}
-	rows, err := j.db.Query("SELECT id, pipeline, args, pid, host, engine, started, ended, status, exit FROM runs ORDER BY id DESC LIMIT ?", limit)
+	runs, err := scanRuns(j.db.Query("SELECT "+runColumns+" FROM runs ORDER BY id DESC LIMIT ?", limit))
+	return runs, j.explain("reading", err)
+}
+
+// RunsOf is Runs of one pipeline: those of its path, or, if none are recorded, those of its name.
+func (j *Journal) RunsOf(name, path string, limit int) ([]Run, error) {
+	if limit <= 0 {
+		limit = -1
+	}
+	const here = "SELECT 1 FROM runs WHERE pipeline = ?1 AND path = ?2"
+	runs, err := scanRuns(j.db.Query("SELECT "+runColumns+" FROM runs WHERE pipeline = ?1 AND (path = ?2 OR NOT EXISTS ("+here+")) ORDER BY id DESC LIMIT ?3",
+		name, path, limit))
+	return runs, j.explain("reading", err)
+}
+
+func scanRuns(rows *sql.Rows, err error) ([]Run, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +224,7 @@ func (j *Journal) Runs(limit int) ([]Run, error) {
 		var r Run
 		var args string
 		var started, ended int64
-		if err := rows.Scan(&r.ID, &r.Pipeline, &args, &r.PID, &r.Host, &r.Engine, &started, &ended, &r.Status, &r.Exit); err != nil {
+		if err := rows.Scan(&r.ID, &r.Pipeline, &r.Path, &args, &r.PID, &r.Host, &r.Engine, &started, &ended, &r.Status, &r.Exit); err != nil {
 			return nil, err
 		}
 		if err := json.Unmarshal([]byte(args), &r.Args); err != nil {
@@ -182,7 +243,7 @@ func (j *Journal) Work(key string) (seconds, flops float64, err error) {
 	err = j.db.QueryRow("SELECT TOTAL(seconds), TOTAL(flops) FROM steps WHERE key = ?1 AND state IN ('done', 'failed', 'interrupted')"+
 		" AND run > COALESCE((SELECT run FROM steps WHERE key = ?1 AND state = 'done' ORDER BY run DESC LIMIT 1 OFFSET 1), 0)", key).
 		Scan(&seconds, &flops)
-	return seconds, flops, err
+	return seconds, flops, j.explain("reading", err)
 }
 
 // Rate is the speed at which the latest finished step of a type worked, in floating-point operations per second, or

@@ -178,7 +178,7 @@ const neverRan = "never ran"
 
 // reason says why a step whose key is new will run.
 func (p *Predictor) reason(s *Step) (string, error) {
-	last, err := p.state.Journal.Last(p.program.Name, s.Name())
+	last, err := p.state.Journal.Last(p.program.Name, p.program.Path(), s.Name())
 	if err != nil {
 		return "", err
 	}
