@@ -95,7 +95,7 @@ func (b *pageBuilder) modelName(s *plan.Step, name string) string {
 	if s.Instance == nil {
 		return name
 	}
-	if from, ok := s.Instance.Sources()[name]; ok {
+	if from, ok := s.Instance.Sources()[name]; ok && s.Instance.Upstream()[name].Kind == "model" {
 		return from.String()
 	}
 	return name

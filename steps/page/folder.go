@@ -37,18 +37,25 @@ type Report struct {
 // A Result is what one model has come to. Its JSON is a list of them, with further fields for programs.
 type Result struct {
 	Model      string    `json:"model"`
+	Against    string    `json:"against,omitempty"` // the model that it is set against
 	Parameters int64     `json:"parameters"`
 	Measures   []Measure `json:"measures"`
 }
 
 // A Measure is one figure of a model.
 type Measure struct {
-	Task   string  `json:"task"`
-	Metric string  `json:"metric"`
-	Items  int     `json:"items"`
-	Value  float64 `json:"value"`
-	Low    float64 `json:"low"` // the interval of confidence; equal to High where there is none
-	High   float64 `json:"high"`
+	Task   string `json:"task"`
+	Metric string `json:"metric"`
+	Items  int    `json:"items"`
+	Interval
+	WinRate *Interval `json:"win_rate,omitempty"` // share of the items on which it is better than the model that it is set against
+}
+
+// An Interval is a value with its interval of confidence; Low and High are equal where there is none.
+type Interval struct {
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
 }
 
 // Open reads a report folder. A folder without any of the files has an empty report.

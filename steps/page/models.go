@@ -16,7 +16,7 @@ type Models struct {
 type column struct {
 	name       string
 	parameters int64
-	measures   map[measured]Measure
+	measures   map[measured]Interval
 }
 
 // measured is what a row of the table is about.
@@ -27,12 +27,18 @@ func (m *Models) Add(results []Result, from string, name func(model string) stri
 	for _, r := range results {
 		c := m.column(name(r.Model), from, &r)
 		for _, x := range r.Measures {
-			row := measured{x.Task, x.Metric}
-			c.measures[row] = x
-			if !m.has(row) {
-				m.rows = append(m.rows, row)
+			m.enter(c, measured{x.Task, x.Metric}, x.Interval)
+			if x.WinRate != nil {
+				m.enter(c, measured{x.Task, x.Metric + ", better than " + name(r.Against)}, *x.WinRate)
 			}
 		}
+	}
+}
+
+func (m *Models) enter(c *column, row measured, v Interval) {
+	c.measures[row] = v
+	if !m.has(row) {
+		m.rows = append(m.rows, row)
 	}
 }
 
@@ -47,7 +53,7 @@ func (m *Models) column(name, from string, r *Result) *column {
 			}
 		}
 		if have == nil {
-			have = &column{name: name, parameters: r.Parameters, measures: map[measured]Measure{}}
+			have = &column{name: name, parameters: r.Parameters, measures: map[measured]Interval{}}
 			m.columns = append(m.columns, have)
 			return have
 		}
@@ -60,7 +66,7 @@ func (m *Models) column(name, from string, r *Result) *column {
 
 func (c *column) agrees(r *Result) bool {
 	for _, x := range r.Measures {
-		if old, ok := c.measures[measured{x.Task, x.Metric}]; ok && old != x {
+		if old, ok := c.measures[measured{x.Task, x.Metric}]; ok && old != x.Interval {
 			return false
 		}
 	}
@@ -107,17 +113,26 @@ func (m *Models) Section() *Section {
 }
 
 // text leaves the interval out where there is none.
-func (m Measure) text() string {
+func (m Interval) text() string {
 	value := func(v float64) string {
 		if v >= 1000 || v <= -1000 {
 			return strconv.FormatFloat(v, 'g', 4, 64)
 		}
-		return strconv.FormatFloat(v, 'f', 4, 64)
+		return strings.TrimPrefix(strconv.FormatFloat(v, 'f', 4, 64), minusNothing(v))
 	}
 	if m.Low == m.High {
 		return value(m.Value)
 	}
-	return fmt.Sprintf(`%s \[%s, %s\]`, value(m.Value), value(m.Low), value(m.High))
+	const space = "\u00a0" // the interval is not to be broken
+	return fmt.Sprintf(`%s *\[%s,%s%s\]*`, value(m.Value), value(m.Low), space, value(m.High))
+}
+
+// minusNothing is the sign of a value that is 0 as it is written.
+func minusNothing(v float64) string {
+	if v > -0.00005 {
+		return "-"
+	}
+	return ""
 }
 
 // grouped writes a count with commas.

@@ -46,7 +46,7 @@ func toy(t *testing.T) *Page {
 	}
 	var models Models
 	models.Add(report.Results, "evaluate.a", func(string) string { return "base" })
-	models.Add([]Result{{Model: "x", Parameters: 9, Measures: []Measure{{Task: "code", Metric: "acc", Value: 1, Low: 1, High: 1}}}}, "evaluate.b", func(m string) string { return m })
+	models.Add([]Result{{Model: "x", Parameters: 9, Measures: []Measure{{Task: "code", Metric: "acc", Interval: Interval{1, 1, 1}}}}}, "evaluate.b", func(m string) string { return m })
 	first := &Section{Title: "pretrain.base", State: "done", Aside: "3s", Blocks: report.Blocks}
 	failed := &Section{Title: "pretrain.base", State: "failed", Blocks: []Block{
 		Note{Kind: "failed", Text: "it has failed " + hostile},
@@ -103,7 +103,7 @@ func TestHTMLIsWholeAndLoadsNothing(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		`<span class="state failed">failed</span>`, "1,234,567", "2.5000 [2.2500, 2.7500]", "&lt;script&gt;alert(1)&lt;/script&gt;",
+		`<span class="state failed">failed</span>`, "1,234,567", "2.5000 <em>[2.2500,\u00a02.7500]</em>", "&lt;script&gt;alert(1)&lt;/script&gt;",
 		"<em>image</em>", "# no heading", "![no](figure.svg)", "The figure broken.svg cannot be shown", "<h4>Samples</h4>",
 	} {
 		if !strings.Contains(text, want) {
@@ -179,7 +179,7 @@ func TestLongSectionsAreFolded(t *testing.T) {
 
 func TestModelsSideBySide(t *testing.T) {
 	one := func(model, task string, v float64) Result {
-		return Result{Model: model, Parameters: 5, Measures: []Measure{{Task: task, Metric: "acc", Value: v, Low: v - 0.25, High: v + 0.25}}}
+		return Result{Model: model, Parameters: 5, Measures: []Measure{{Task: task, Metric: "acc", Interval: Interval{v, v - 0.25, v + 0.25}}}}
 	}
 	same := func(m string) string { return m }
 	var m Models
@@ -189,11 +189,18 @@ func TestModelsSideBySide(t *testing.T) {
 	m.Add([]Result{one("base", "a", 0.5), one("sft", "a", 0.75)}, "evaluate.one", same)
 	m.Add([]Result{one("base", "b", 0.25)}, "evaluate.two", same) // the same model: it joins
 	m.Add([]Result{one("base", "a", 1)}, "evaluate.three", same)  // a contradiction: it does not
+	wins := one("dpo", "c", 0.5)
+	wins.Measures[0].WinRate = &Interval{0.75, 0.5, 1}
+	wins.Against = "sft"
+	m.Add([]Result{one("sft", "c", 0.25), wins}, "evaluate.four", same)
 	table := m.Section().Blocks[0].(Table)
-	if want := " base sft base \\(evaluate.three\\)"; strings.Join(table.Head, " ") != strings.ReplaceAll(want, `\`, "") {
+	if got := strings.Join(table.Rows[4], "; "); got != `c: acc, better than sft; –; –; –; 0.7500 *\[0.5000,`+"\u00a0"+`1.0000\]*` {
+		t.Errorf("row %s", got)
+	}
+	if want := " base sft base \\(evaluate.three\\) dpo"; strings.Join(table.Head, " ") != strings.ReplaceAll(want, `\`, "") {
 		t.Errorf("columns %q", table.Head)
 	}
-	if got := strings.Join(table.Rows[2], "; "); got != `b: acc; 0.2500 \[0.0000, 0.5000\]; –; –` {
+	if got := strings.Join(table.Rows[2], "; "); got != `b: acc; 0.2500 *\[0.0000,`+"\u00a0"+`0.5000\]*; –; –; –` {
 		t.Errorf("row %s", got)
 	}
 }
