@@ -25,10 +25,11 @@ pipeline "llama3-405b" {
     step "anneal.base" {
       context_parallel = 16
     }
-    step "scaling_law.size" { # ours
-      gpus              = 1024
+    step "scaling_law.size" { # ours; their batches have 32 sequences
+      gpus              = 256
       tensor_parallel   = 1
       pipeline_parallel = 1
+      context_parallel  = 8
       sharding          = "weights"
     }
   }
