@@ -45,6 +45,9 @@ func TestPaperPipelinesComeToThePublishedFigures(t *testing.T) {
 				t.Errorf("%.4e GPU-hours in all, published are %.4e", all.Hardware.GPUHours, want.all)
 			}
 			for _, s := range all.Steps {
+				if s.Hardware != nil && s.Hardware.Busy != 1 {
+					t.Errorf("%s keeps %.0f %% of its GPUs busy", s.Address, 100*s.Hardware.Busy)
+				}
 				if s.Hardware != nil && s.Hardware.Memory != nil && !s.Hardware.Memory.Fits {
 					t.Errorf("%s needs %.0f GB of a GPU", s.Address, s.Hardware.Memory.Total/1e9)
 				}

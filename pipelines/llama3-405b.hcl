@@ -2,8 +2,8 @@
 #
 # Purpose   what the recipe is at this size, and what it would take: validate and plan it anywhere, without its data
 # Device    16,384 H100; Athanor itself trains on one device, so this one is for reading, planning and making your own
-# Expect    405,853,388,800 parameters; 3.8e25 FLOPs to pre-train (6·N·tokens, 15.6T of them); 30.84M GPU-hours for
-#           pre-training and longer contexts, at the utilization that these published hours come to (model card of Llama 3.1)
+# Expect    405,853,388,800 parameters; 3.8e25 FLOPs to pre-train (6·N·tokens, 15.6T of them); 31.1M GPU-hours in all, of
+#           which 29.1M pre-train. The model card of Llama 3.1 says 30.84M
 
 pipeline "llama3-405b" {
   description = "The recipe of Llama 3 405B: a scaling law, 15.6T tokens, 128K context, DPO."
@@ -25,10 +25,11 @@ pipeline "llama3-405b" {
     step "anneal.base" {
       context_parallel = 16
     }
-    step "scaling_law.size" { # ours
-      gpus              = 1024
+    step "scaling_law.size" { # ours; their batches have 32 sequences
+      gpus              = 256
       tensor_parallel   = 1
       pipeline_parallel = 1
+      context_parallel  = 8
       sharding          = "weights"
     }
   }

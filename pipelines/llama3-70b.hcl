@@ -2,8 +2,8 @@
 #
 # Purpose   what the recipe is at this size, and what it would take: validate and plan it anywhere, without its data
 # Device    4,096 H100; Athanor itself trains on one device, so this one is for reading, planning and making your own
-# Expect    70,553,706,496 parameters; 6.3e24 FLOPs to pre-train (6·N·tokens); 6.4M GPU-hours for it and 7.0M in all, at
-#           the utilization that these published hours come to (model cards of Llama 3 and Llama 3.1)
+# Expect    70,553,706,496 parameters; 6.3e24 FLOPs to pre-train (6·N·tokens); 6.39M GPU-hours for it and 6.90M in all. The
+#           model cards of Llama 3 and 3.1 say 6.4M and 7.0M: the utilization is chosen for the first of these
 
 pipeline "llama3-70b" {
   description = "The recipe of Llama 3 70B: 15T tokens, 128K context, DPO."

@@ -2,8 +2,8 @@
 #
 # Purpose   what the recipe is at this size, and what it would take: validate and plan it anywhere, without its data
 # Device    1,024 H100; Athanor itself trains on one device, so this one is for reading, planning and making your own
-# Expect    8,030,261,248 parameters; 7.2e23 FLOPs to pre-train (6·N·tokens); 1.3M GPU-hours for it and 1.46M in all, at
-#           the utilization that these published hours come to (model cards of Llama 3 and Llama 3.1)
+# Expect    8,030,261,248 parameters; 7.2e23 FLOPs to pre-train (6·N·tokens); 1.30M GPU-hours for it and 1.43M in all. The
+#           model cards of Llama 3 and 3.1 say 1.3M and 1.46M: the utilization is chosen for the first of these
 
 pipeline "llama3-8b" {
   description = "The recipe of Llama 3 8B: 15T tokens, 128K context, DPO."

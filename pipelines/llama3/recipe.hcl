@@ -41,7 +41,7 @@ variable "price_per_hour" {
 }
 
 locals {
-  pieces = 4194304 # "4M tokens": 1,024 sequences of 4,096 or 512 of 8,192
+  batch = 4194304 # "4M tokens": 512 sequences of 8,192
 }
 
 # Data: filters, deduplication by document, by line and by likeness, decontamination.
@@ -210,14 +210,14 @@ pretrain "base" {
     final  = 0.01
   }
   batch {
-    tokens = local.pieces
+    tokens = local.batch
     ramp {
       at     = 252e6 / local.tokens
-      tokens = 2 * local.pieces
+      tokens = 2 * local.batch
     }
     ramp {
       at     = 2.87e12 / local.tokens
-      tokens = 4 * local.pieces
+      tokens = 4 * local.batch
     }
   }
   spike {
@@ -267,7 +267,7 @@ extend_context "long" {
     lr = local.peak_lr * 0.01 # where pre-training ends
   }
   batch {
-    tokens = 4 * local.pieces
+    tokens = 4 * local.batch
   }
   # "(1) model performance on short-context evaluations has recovered completely and (2) the model perfectly solves
   # needle in a haystack tasks up to that length" (section 3.4.2). How often it is looked for is ours.
@@ -288,7 +288,7 @@ anneal "base" {
     lr = local.peak_lr * 0.01
   }
   batch {
-    tokens = local.pieces
+    tokens = local.batch
   }
   average {
     kind = "polyak"

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"athanor/steps"
+	"athanor/steps/internal/tokens"
 )
 
 // Type is the step type.
@@ -85,8 +86,7 @@ func (c *Config) check() error {
 	return nil
 }
 
-// estimate foretells the tokens from the size of the text. What a token holds grows with the logarithm of the
-// vocabulary: about 3.2 bytes at 4,096 tokens, 4.6 at 128k.
+// estimate foretells the tokens from the size of the text.
 func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 	text := 0.0
 	for at, up := range in.Upstream {
@@ -100,7 +100,7 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 		e.Facts["vocab_size"] = vocabSize
 	}
 	if text > 0 {
-		e.Tokens = int64(text / (0.27 * math.Log2(max(512, vocabSize))))
+		e.Tokens = tokens.Expect(text, vocabSize)
 		e.Facts["tokens"] = float64(e.Tokens)
 	}
 	return e, nil

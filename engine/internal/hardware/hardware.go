@@ -141,6 +141,7 @@ func override[T any](value *T, by *T) {
 type Need struct {
 	Memory   *Memory `json:"memory,omitempty"` // nil: the shape of the model is not known
 	SixND    float64 `json:"flops_6nd"`        // 6 · parameters · tokens, as papers count training
+	Busy     float64 `json:"busy,omitempty"`   // share of the data-parallel copies that a batch has sequences for
 	GPUHours float64 `json:"gpu_hours"`
 	Hours    float64 `json:"hours"`
 	Cost     float64 `json:"cost,omitempty"`
@@ -151,7 +152,11 @@ func (s *Setup) Need(e steps.Estimate) (Need, bool) {
 	if e.Training == nil {
 		return Need{}, false
 	}
-	n := Need{SixND: 6 * float64(e.Parameters) * float64(e.Tokens), GPUHours: e.FLOPs / (s.FLOPs * s.Utilization) / 3600}
+	n := Need{SixND: 6 * float64(e.Parameters) * float64(e.Tokens), Busy: 1}
+	if batch := e.Training.BatchTokens; batch > 0 {
+		n.Busy = min(1, float64(batch)/float64(e.Training.Context*s.Data))
+	}
+	n.GPUHours = e.FLOPs / (s.FLOPs * s.Utilization * n.Busy) / 3600
 	if m, ok := s.memory(e); ok {
 		n.Memory = &m
 	}
@@ -160,7 +165,7 @@ func (s *Setup) Need(e steps.Estimate) (Need, bool) {
 	return n, true
 }
 
-// Add adds the need of another step to the sum over steps; memory has no sum.
+// Add adds the need of another step to the sum over steps; memory and what is busy have none.
 func (n *Need) Add(other Need) {
 	n.SixND += other.SixND
 	n.GPUHours += other.GPUHours

@@ -122,6 +122,19 @@ func TestHoursAndCost(t *testing.T) {
 	}
 }
 
+// Copies of the model for which a batch has no sequence wait: their hours are paid.
+func TestIdleCopies(t *testing.T) {
+	e := llama405
+	hours := func(batch int64) Need {
+		e.Training = &steps.Training{Context: 8192, Trained: 1, BatchTokens: batch}
+		return need(t, config(func(*Config) {}), e)
+	}
+	enough, half := hours(128*8192), hours(64*8192) // for 128 copies
+	if enough.Busy != 1 || half.Busy != 0.5 || math.Abs(half.GPUHours/enough.GPUHours-2) > 1e-9 || math.Abs(half.Hours/enough.Hours-2) > 1e-9 {
+		t.Errorf("with a batch for all copies %+v, for half of them %+v", enough, half)
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	three := 3
 	for _, test := range []struct {

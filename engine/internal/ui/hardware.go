@@ -19,7 +19,7 @@ func equipment(p *plan.Plan, style Style) string {
 		return ""
 	}
 	rows := [][]string{{"", "parameters", "6·N·tokens", "GiB of a GPU = weights + gradients + optimizer + activations", "GPU-hours", "time", "cost"}}
-	fits := true
+	fits, idle := true, ""
 	for _, s := range p.Steps {
 		switch many := s.Parent != nil && len(s.Parent.Children) > manyParts; {
 		case s.Equipment == nil && s.Children != nil && len(s.Children) > manyParts:
@@ -28,6 +28,10 @@ func equipment(p *plan.Plan, style Style) string {
 		default:
 			rows = append(rows, taken(s, c, style))
 			fits = fits && (s.Equipment.Memory == nil || s.Equipment.Memory.Fits)
+			if e := s.Equipment; e.Busy < 1 {
+				idle += fmt.Sprintf("%s: batches of %d sequences keep %.2g%% of its %s data-parallel copies busy.\n",
+					s.Name(), s.Estimate.Training.BatchTokens/int64(s.Estimate.Training.Context), 100*e.Busy, Thousands(float64(e.Setup.Data)))
+			}
 		}
 	}
 	rows = append(rows, append([]string{"  in all", "", exponent(p.Need.SixND), ""}, bill(p.Need, c)...))
@@ -40,7 +44,10 @@ func equipment(p *plan.Plan, style Style) string {
 		foot += Wrap(fmt.Sprintf("Too much is more than the %s GiB of a GPU: raise tensor_parallel, pipeline_parallel or context_parallel, share more (sharding), or recompute more.",
 			gib(s.Memory)), "", 0)
 	}
-	return head + Columns(rows) + "\n" + foot
+	if idle != "" {
+		idle += Wrap("The hours of those that wait are counted: take fewer gpus, larger batches, or more tensor_parallel, pipeline_parallel or context_parallel.", "", 0)
+	}
+	return head + Columns(rows) + "\n" + foot + idle
 }
 
 // taken is the line of a step.
