@@ -2,7 +2,7 @@
 // answers. It is the program of three places in a recipe:
 //
 //	askgo dialogues DIR   {"prompt", "completion"}: what does it do? the true sentence
-//	askgo pairs DIR       {"prompt", "chosen", "rejected"}: the true sentence, and one that is wrong in one of six ways
+//	askgo pairs DIR       {"prompt", "chosen", "rejected"}: the true sentence, and others that are wrong in several ways
 //	askgo judge           reads {"messages", "answer", "ended"}, one a line, and prints 1 for each answer that is well
 //	                      formed: one sentence about the function, which ends, and says nothing twice; otherwise 0
 //
@@ -72,16 +72,17 @@ func dialogues(root string, lines *json.Encoder) error {
 	return err
 }
 
-// pairs puts beside each true sentence three that are wrong, in ways that follow from the function's name.
+// pairs puts beside each true sentence three that are wrong: about something else, not whole, and more than one. The
+// name of the function decides in which way.
 func pairs(root string, lines *json.Encoder) error {
 	entries, err := read(root)
 	for i, e := range entries {
 		h := fnv.New32a()
 		_, _ = io.WriteString(h, e.question())
-		first := int(h.Sum32())
-		other := entries[(i+1+first%(len(entries)-1))%len(entries)]
-		for n := range 3 {
-			if wrong := mangle(e, other, first+2*n); wrong != e.sentence {
+		number := int(h.Sum32())
+		other := entries[(i+1+number%(len(entries)-1))%len(entries)]
+		for _, wrong := range []string{astray(e, other, number), part(e, number), twice(e, other, number)} {
+			if wrong != e.sentence {
 				err = errors.Join(err, lines.Encode(map[string]string{"prompt": e.question(), "chosen": e.sentence, "rejected": wrong}))
 			}
 		}
@@ -89,24 +90,38 @@ func pairs(root string, lines *json.Encoder) error {
 	return err
 }
 
-// mangle returns what is wrong in one of six ways, which number chooses; other is another function.
-func mangle(e, other entry, number int) string {
-	words := strings.Fields(e.sentence)
-	half := 1 + number/6%(len(words)*2/3) // a place in its first two thirds
-	switch number % 6 {
-	case 0: // of another function
+var camel = regexp.MustCompile(`[A-Z][a-z0-9_]*`)
+
+// astray is a sentence about another function, or one that names it.
+func astray(e, other entry, number int) string {
+	name := other.name
+	switch number % 3 {
+	case 0:
 		return other.sentence
-	case 1: // another function's name
-		return other.name + strings.TrimPrefix(e.sentence, e.name)
-	case 2: // cut in the middle
-		return strings.Join(words[:half], " ")
-	case 3: // too short
-		return strings.TrimRight(strings.Join(words[:half], " "), ",;:.") + "."
-	case 4: // says something twice
-		again := max(0, half-4)
-		return strings.Join(append(words[:half:half], words[again:]...), " ")
+	case 1: // a name that begins like the right one
+		words, others := camel.FindAllString(e.name, -1), camel.FindAllString(name, -1)
+		name = words[0] + others[len(others)-1]
 	}
-	return e.sentence + " " + other.sentence // does not stop
+	return name + strings.TrimPrefix(e.sentence, e.name)
+}
+
+// part is a sentence that stops too soon, with a full stop or without.
+func part(e entry, number int) string {
+	words := strings.Fields(e.sentence)
+	if number/3%2 == 0 {
+		return strings.TrimRight(strings.Join(words[:1+number/6%(len(words)/2)], " "), ",;:.") + "."
+	}
+	return strings.Join(words[:1+number/6%(len(words)-1)], " ")
+}
+
+// twice says something again, or goes on with another sentence.
+func twice(e, other entry, number int) string {
+	words := strings.Fields(e.sentence)
+	if number/3%2 == 0 {
+		return e.sentence + " " + other.sentence
+	}
+	end := min(len(words), 3+number/6%(len(words)-2))
+	return strings.Join(append(words[:end:end], words[max(0, end-4):]...), " ")
 }
 
 // read collects the functions of a source tree, in the order of its files.
@@ -176,7 +191,7 @@ func receiver(t ast.Expr) string {
 }
 
 // maxBytes is the longest sentence that a small model is asked to learn.
-const maxBytes = 160
+const maxBytes = 100
 
 var (
 	stop = regexp.MustCompile(`[.!?]["')\]]*\s+["'(\[]*[A-Z]`) // between two sentences

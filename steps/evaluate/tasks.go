@@ -194,6 +194,13 @@ func files(s *steps.Spec) ([]string, error) {
 		}
 		list = append(list, path)
 	}
+	for i := range c.Chats {
+		programs, err := c.Chats[i].Files(s)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, programs...)
+	}
 	return list, nil
 }
 

@@ -31,6 +31,7 @@ var Type = steps.Type{
 		{Name: "ended", Type: "number", Doc: "Share of the answers that end by themselves."},
 		{Name: "dropped", Type: "map(number)", Doc: "Answers that were not kept, by reason: unfinished, empty, control_tokens, duplicate, score, worse."},
 	},
+	Files:    reward.Files,
 	Check:    check,
 	Estimate: estimate,
 	Run:      run,

@@ -11,6 +11,7 @@ import (
 
 	"athanor/steps"
 	"athanor/steps/internal/reinforce"
+	"athanor/steps/internal/reward"
 )
 
 // Type is the step type.
@@ -20,6 +21,7 @@ var Type = steps.Type{
 	Version:  2,
 	Config:   Config{},
 	Outputs:  reinforce.Outputs,
+	Files:    reward.Files,
 	Check:    check,
 	Estimate: func(in *steps.EstimateInput) (steps.Estimate, error) { return reinforce.Estimate(in, true) },
 	Run:      run,

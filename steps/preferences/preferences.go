@@ -31,6 +31,7 @@ var Type = steps.Type{
 		{Name: "chosen", Type: "map(number)", Doc: "Share of the pairs whose better answer is of each answers block."},
 		{Name: "dropped", Type: "map(number)", Doc: "What gave no pair. Answers: no_answer, duplicate, empty, roles, control_tokens, too_long, template. Prompts with one answer: single. Pairs: tie, margin, beyond max_pairs: more."},
 	},
+	Files:    reward.Files,
 	Check:    check,
 	Estimate: estimate,
 	Run:      run,

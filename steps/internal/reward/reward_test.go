@@ -1,6 +1,8 @@
 package reward
 
 import (
+	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -176,5 +178,27 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// A judge that was edited is another judge.
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"judge.py", "judge/main.go", "judge/__pycache__/x.pyc", "other.txt"} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(name), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config, err := json.Marshal(Config{Rules: []Rule{
+		{Name: "a", Program: []string{"python3", "judge.py", "-x"}}, {Name: "b", Program: []string{"go", "run", "./judge"}}, {Name: "c", Exact: true},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := Files(&steps.Spec{Dir: dir, Config: config})
+	want := []string{filepath.Join(dir, "judge.py"), filepath.Join(dir, "judge", "main.go")}
+	if err != nil || !slices.Equal(files, want) {
+		t.Errorf("%v: %v, want %v", err, files, want)
 	}
 }
