@@ -101,6 +101,18 @@ type Heads interface {
 	LMHeadBackward(dx, dw, x, w Tensor, s *Stream, temperature float64, dLogp, dLSE []float64)
 }
 
+// A TokenLoss gives the derivatives of a loss that is a sum over tokens, from the logp and lse of token n. It may be
+// called from several goroutines.
+type TokenLoss func(n int, logp, lse float64) (dLogp, dLSE float64)
+
+// A LossHead is a device that can compute LMHead and LMHeadBackward at once, and so the logits only once. A device need
+// not have it.
+type LossHead interface {
+	// LMHeadLoss sets logp and lse as LMHead does, and dx and dw as LMHeadBackward does with the derivatives that loss
+	// gives: the same bits.
+	LMHeadLoss(logp, lse []float64, dx, dw, x, w Tensor, s *Stream, temperature float64, loss TokenLoss) error
+}
+
 // An AdamWTensor is one tensor for the optimizer to update; its members all have as many elements.
 type AdamWTensor struct {
 	Weight Tensor // what the operators read: float32, or bfloat16 beside a master

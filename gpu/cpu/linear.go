@@ -2,8 +2,9 @@ package cpu
 
 import "athanor/gpu"
 
-// fewRows is up to how many rows of x Linear reads w where it lies: packing it would take longer than is won.
-const fewRows = 32
+// Up to fewRows rows of x Linear reads w where it lies: packing it would take longer than is won. Up to fewestRows it
+// takes dot products; with more, the operands change places, so that x is what is packed.
+const fewRows, fewestRows = 64, 4
 
 // Linear sets y = add + x·wᵀ.
 func (d *device) Linear(y, x, w, add gpu.Tensor) {
@@ -48,14 +49,18 @@ func (d *device) LinearBackwardWeight(dw, dy, x gpu.Tensor) {
 	g.run()
 }
 
-// rowsBlock is how many rows of B a tile reads at a time, for all rows of A: they stay in the first-level cache.
+// rowsBlock is how many rows of B dot products read at a time, for all rows of A: they stay in the first-level cache.
 const rowsBlock = 16
 
 // rowsPhase computes a few rows of C, each tile some of its columns, reading B where it is.
 type rowsPhase struct{ *gemm }
 
+// fewPackPhase packs the rows of A as the columns that they are when the operands have changed places.
+type fewPackPhase struct{ *gemm }
+
 // runRows computes a product of few rows, whose B is transposed.
 func (g *gemm) runRows() {
+	k := g.device.kernels
 	tiles := ceilDiv(g.n, g.rowsTile())
 	if g.m*g.n*g.k < 1<<16 {
 		g.cols = g.n // too little to share
@@ -63,27 +68,81 @@ func (g *gemm) runRows() {
 	} else {
 		g.cols = g.rowsTile()
 	}
-	g.device.reserve(g.m*rowsBlock, func(w *worker) *[]float32 { return &w.edge })
+	scratch := g.m * rowsBlock
+	if g.swapped() {
+		panels := ceilDiv(g.m, k.Few)
+		grow(&g.buffer, panels*k.Few*g.k)
+		g.device.pool.run(panels, fewPackPhase{g})
+		scratch = max(scratch, 2*g.cols*k.Few)
+	}
+	g.device.reserve(scratch, func(w *worker) *[]float32 { return &w.edge })
 	g.device.pool.run(tiles, rowsPhase{g})
 	g.c, g.add, g.a, g.b = nil, nil, operand{}, operand{}
 }
 
-// rowsTile is how many rows of B make 64 KiB.
-func (g *gemm) rowsTile() int { return max(16, 1<<14/max(1, g.k)) &^ 3 }
+// swapped reports whether the operands change places.
+func (g *gemm) swapped() bool { return g.m > fewestRows && g.k > 0 }
+
+// rowsTile is how many rows of B make 64 KiB, in whole tiles.
+func (g *gemm) rowsTile() int {
+	rows := max(16, 1<<14/max(1, g.k))
+	if g.swapped() {
+		return roundUp(rows, g.device.kernels.FewRows)
+	}
+	return rows &^ 3
+}
+
+// tile packs panel i.
+func (g fewPackPhase) tile(i, _ int) {
+	k := g.device.kernels
+	panel, cols := g.buffer[i*k.Few*g.k:][:k.Few*g.k], min(k.Few, g.m-i*k.Few)
+	if cols < k.Few {
+		clear(panel)
+	}
+	k.Transpose(panel, k.Few, g.a.data[i*k.Few*g.a.ld:], g.a.ld, cols, g.k)
+}
 
 func (g rowsPhase) tile(i, w int) {
-	sums := g.device.workers[w].edge[:g.m*rowsBlock]
-	for c := i * g.cols; c < min(g.n, (i+1)*g.cols); c += rowsBlock {
-		n := min(rowsBlock, g.n-c)
-		g.dots(sums, rowsBlock, c, n)
-		for r := range g.m {
-			row := sums[r*rowsBlock:][:n]
-			if g.add != nil {
-				g.device.kernels.Add(row, g.add[r*g.ldc+c:][:n])
-			}
-			copy(g.c[r*g.ldc+c:], row)
-		}
+	edge := g.device.workers[w].edge
+	c, end := i*g.cols, min(g.n, (i+1)*g.cols)
+	if g.swapped() {
+		c = g.swap(edge, c, end)
 	}
+	sums := edge[:g.m*rowsBlock]
+	for ; c < end; c += rowsBlock {
+		n := min(rowsBlock, end-c)
+		g.dots(sums, rowsBlock, c, n)
+		g.put(sums, rowsBlock, 0, g.m, c, n)
+	}
+}
+
+// put sets columns [c, c+n) of rows [from, from+m) to add + sums, and uses sums up. Rows of sums are ld apart.
+func (g rowsPhase) put(sums []float32, ld, from, m, c, n int) {
+	for r := range m {
+		row, at := sums[r*ld:][:n], (from+r)*g.ldc+c
+		if g.add != nil {
+			g.device.kernels.Add(row, g.add[at:][:n])
+		}
+		copy(g.c[at:], row)
+	}
+}
+
+// swap computes columns of C from c on as rows of b·aᵀ, in whole tiles, and returns the first one left.
+func (g rowsPhase) swap(edge []float32, c, end int) int {
+	k := g.device.kernels
+	tiles := (end - c) / k.FewRows
+	if tiles == 0 {
+		return c
+	}
+	rows := tiles * k.FewRows
+	block, sums := edge[:rows*k.Few], edge[rows*k.Few:][:rows*k.Few]
+	for from := 0; from < g.m; from += k.Few {
+		m := min(k.Few, g.m-from)
+		k.FewColumns(g.k, tiles, g.b.data[c*g.b.ld:], g.b.ld, g.buffer[from*g.k:], block)
+		k.Transpose(sums, rows, block, k.Few, rows, m)
+		g.put(sums, rows, from, m, c, rows)
+	}
+	return c + rows
 }
 
 // dots computes columns [c, c+n) of a·b. Rows of sums are ld apart.

@@ -15,12 +15,13 @@ const (
 )
 
 // lmHead is the projection to the vocabulary with its softmax. Only tokens with something to learn take part: they are
-// gathered first. The backward computes the logits anew.
+// gathered first. The backward computes the logits anew, unless the loss is known by then.
 type lmHead struct {
 	device        *device
 	x, w, dx, dw  []float32
 	logp, lse     []float64
 	dLogp, dLSE   []float64
+	loss          gpu.TokenLoss // gives these; nil: they are known
 	width, vocab  int
 	scale         float64 // 1/temperature
 	targets       []int32
@@ -72,23 +73,44 @@ func (d *device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperat
 	if len(dLogp) != x.Rows || dLSE != nil && len(dLSE) != x.Rows {
 		panic(fmt.Sprintf("cpu: LMHeadBackward: %d dLogp and %d dLSE for %d tokens", len(dLogp), len(dLSE), x.Rows))
 	}
+	p.dLogp, p.dLSE = dLogp, dLSE
+	p.gradients(op, dx, dw, x, w, func(n int32) bool { return dLogp[n] != 0 || dLSE != nil && dLSE[n] != 0 })
+	p.dLogp, p.dLSE = nil, nil
+}
+
+// LMHeadLoss sets logp, lse and dx, and adds to dw.
+func (d *device) LMHeadLoss(logp, lse []float64, dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperature float64, loss gpu.TokenLoss) error {
+	const op = "LMHeadLoss"
+	p := &d.head
+	p.set(op, x, w, s, temperature)
+	if len(logp) != x.Rows || len(lse) != x.Rows {
+		panic(fmt.Sprintf("cpu: LMHeadLoss: %d logp and %d lse for %d tokens", len(logp), len(lse), x.Rows))
+	}
+	p.logp, p.lse, p.loss = logp, lse, loss
+	clear(logp)
+	clear(lse)
+	p.gradients(op, dx, dw, x, w, func(int32) bool { return true })
+	p.logp, p.lse, p.loss = nil, nil, nil
+	return nil
+}
+
+// gradients sets dx and adds to dw, of the tokens with a target that matter.
+func (p *lmHead) gradients(op string, dx, dw, x, w gpu.Tensor, matters func(n int32) bool) {
 	p.dx = view(op, "dx", dx, x.Rows, x.Cols)
 	p.dw = optional(op, "dw", dw, w.Rows, w.Cols)
-	p.dLogp, p.dLSE = dLogp, dLSE
 	clear(p.dx)
 	p.tokens = p.tokens[:0]
-	for n, t := range s.Targets {
-		if t != gpu.NoTarget && (dLogp[n] != 0 || dLSE != nil && dLSE[n] != 0) {
+	for n, t := range p.targets {
+		if t != gpu.NoTarget && matters(int32(n)) {
 			p.tokens = append(p.tokens, int32(n))
 		}
 	}
 	if len(p.tokens) > 0 {
-		p.backward = panels{k: p.vocab, n: p.width, pairs: d.pairs}
-		p.backward.data = grow(&p.backBuffer, p.backward.size(d.kernels.NR))
+		p.backward = panels{k: p.vocab, n: p.width, pairs: p.device.pairs}
+		p.backward.data = grow(&p.backBuffer, p.backward.size(p.device.kernels.NR))
 		p.pack()
 		p.runBackward()
 	}
-	p.dLogp, p.dLSE = nil, nil
 }
 
 func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature float64) {
@@ -186,19 +208,31 @@ func (p headBackwardPhase) tile(i, w int) {
 	d.multiply(worker, logits, nil, p.vocab, operand{x, p.width, false}, 0, len(tokens), 0, p.forward, 0, p.vocab)
 	for j, n := range tokens {
 		row := logits[j*p.vocab:][:p.vocab]
-		_, sum := p.softmax(row)
-		c := -p.dLogp[n]
-		if p.dLSE != nil {
-			c += p.dLSE[n]
-		}
-		d.kernels.Scale(row, float32(c*p.scale/sum))
-		row[p.targets[n]] += float32(p.dLogp[n] * p.scale)
+		target := float64(row[p.targets[n]]) * p.scale
+		shift, sum := p.softmax(row)
+		dLogp, dLSE := p.derivatives(n, target, shift, sum)
+		d.kernels.Scale(row, float32((dLSE-dLogp)*p.scale/sum))
+		row[p.targets[n]] += float32(dLogp * p.scale)
 	}
 	dx := worker.rows[:headTile*p.width]
 	d.multiply(worker, dx, nil, p.width, operand{logits, p.vocab, false}, 0, len(tokens), 0, p.backward, 0, p.width)
 	for j, n := range tokens {
 		copy(p.dx[int(n)*p.width:][:p.width], dx[j*p.width:])
 	}
+}
+
+// derivatives are those of the loss with respect to logp and lse of token n, given the logit of its target and what
+// softmax returned. With a TokenLoss logp and lse are set as well.
+func (p *lmHead) derivatives(n int32, target float64, shift float32, sum float64) (dLogp, dLSE float64) {
+	if p.loss != nil {
+		lse := float64(shift) + math.Log(sum)
+		p.logp[n], p.lse[n] = target-lse, lse
+		return p.loss(int(n), target-lse, lse)
+	}
+	if p.dLSE != nil {
+		dLSE = p.dLSE[n]
+	}
+	return p.dLogp[n], dLSE
 }
 
 // gather copies the rows of x of some tokens.

@@ -86,13 +86,13 @@ func TestPlayerRefuses(t *testing.T) {
 	defer p.close()
 	for _, r := range []request{
 		{Do: "sing"}, {Do: "run", Calls: 1}, {Do: "prepare", Job: "nothing"}, {Do: "prepare", Job: "gemm", Product: "outer", N: 1, I: 1, O: 1},
-		{Do: "prepare", Job: "step", Precision: "int4"}, {Do: "prepare", Job: "encode", Text: "missing"},
+		{Do: "prepare", Job: "gemm", Product: "weight", N: 1, I: 1, O: 1, Precision: "int4"}, {Do: "prepare", Job: "encode", Text: "missing"},
 	} {
 		if _, err := p.ask(r); err == nil {
 			t.Errorf("%+v is answered", r)
 		}
 	}
-	back, err := p.ask(request{Do: "prepare", Job: "gemm", Product: "weight", N: 8, I: 4, O: 6})
+	back, err := p.ask(request{Do: "prepare", Job: "gemm", Product: "weight", N: 8, I: 4, O: 6, Precision: float32Name})
 	if err != nil || len(back.Check) != 1 {
 		t.Errorf("%+v, %v", back, err)
 	}

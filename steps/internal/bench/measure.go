@@ -25,13 +25,15 @@ type contest struct {
 	entrants   []*entrant
 }
 
-// An entrant is one player with its job. The first of a contest is Athanor in float32.
+// An entrant is one player with its job. The first of a contest is Athanor in float32; others may be Athanor too.
 type entrant struct {
 	name     string
+	own      bool // Athanor
 	player   *player
 	job      request
 	tolerate float64 // relative difference of check figures from the first entrant's
 
+	peak    bool   // its player's memory is of interest
 	skipped string // why it does not take part
 	calls   int
 	warm    int
@@ -46,15 +48,15 @@ type meter func() (units float64)
 const settle = 50 * time.Millisecond
 
 // run measures the contest.
-func (c *contest) run(rounds int, progress func(string)) (Result, error) {
+func (c *contest) run(rounds int, progress func(string)) error {
 	progress(fmt.Sprintf("%s %s, threads=%d", c.part, c.name, c.threads))
 	if err := c.prepare(); err != nil {
-		return Result{}, err
+		return err
 	}
 	for round := range rounds {
 		limit, err := c.measureLimit()
 		if err != nil {
-			return Result{}, err
+			return err
 		}
 		for i := range c.entrants {
 			e := c.entrants[(i+round)%len(c.entrants)] // nobody is always first
@@ -64,11 +66,11 @@ func (c *contest) run(rounds int, progress func(string)) (Result, error) {
 			time.Sleep(settle)
 			seconds, err := e.sample(c.clock)
 			if err != nil {
-				return Result{}, fmt.Errorf("%s: %w", e.name, err)
+				return fmt.Errorf("%s: %w", e.name, err)
 			}
 			after, err := c.measureLimit()
 			if err != nil {
-				return Result{}, err
+				return err
 			}
 			speed := c.work / seconds
 			e.speeds = append(e.speeds, speed)
@@ -76,7 +78,7 @@ func (c *contest) run(rounds int, progress func(string)) (Result, error) {
 			limit = after
 		}
 	}
-	return c.result(), nil
+	return nil
 }
 
 // measureLimit is the limit in units per second, NaN if there is none.
@@ -154,11 +156,12 @@ func (e *entrant) sample(clock string) (float64, error) {
 
 // A Result is what a contest came to.
 type Result struct {
-	Part    string  `json:"part"`
-	Name    string  `json:"name"`
-	Threads int     `json:"threads"`
-	Unit    string  `json:"unit"`
-	Entries []Entry `json:"entries"` // the first is Athanor in float32
+	Part      string  `json:"part"`
+	Name      string  `json:"name"`
+	Precision string  `json:"precision,omitempty"` // of Athanor, if not float32
+	Threads   int     `json:"threads"`
+	Unit      string  `json:"unit"`
+	Entries   []Entry `json:"entries"` // the first is Athanor
 }
 
 // An Entry is one entrant of a contest.
@@ -187,20 +190,40 @@ func spread(values []float64) *Spread {
 	return &Spread{Median: (sorted[(n-1)/2] + sorted[n/2]) / 2, Low: sorted[0], High: sorted[n-1]}
 }
 
-func (c *contest) result() Result {
-	r := Result{Part: c.part, Name: c.name, Threads: c.threads, Unit: c.unit}
-	for i, e := range c.entrants {
-		entry := Entry{Name: e.name, Skipped: e.skipped, Speed: spread(e.speeds), Share: spread(e.shares)}
-		if i > 0 && e.skipped == "" {
-			ratios := make([]float64, len(e.speeds))
-			for round := range ratios {
-				ratios[round] = c.entrants[0].speeds[round] / e.speeds[round]
-			}
-			entry.Ratio = spread(ratios)
+// results has one result for each entrant that is Athanor, with all those that are not.
+func (c *contest) results() (list []Result) {
+	for _, own := range c.entrants {
+		if !own.own || own.skipped != "" {
+			continue
 		}
-		r.Entries = append(r.Entries, entry)
+		r := Result{Part: c.part, Name: c.name, Threads: c.threads, Unit: c.unit, Entries: []Entry{own.entry(nil)}}
+		if own.job.Precision != float32Name {
+			r.Precision = own.job.Precision
+		}
+		for _, e := range c.entrants {
+			if !e.own {
+				r.Entries = append(r.Entries, e.entry(own))
+			}
+		}
+		list = append(list, r)
 	}
-	return r
+	return list
+}
+
+// entry is what an entrant came to, beside another.
+func (e *entrant) entry(beside *entrant) Entry {
+	entry := Entry{Name: e.name, Skipped: e.skipped, Speed: spread(e.speeds), Share: spread(e.shares)}
+	if beside != nil && e.skipped == "" {
+		ratios := make([]float64, len(e.speeds))
+		for round := range ratios {
+			ratios[round] = beside.speeds[round] / e.speeds[round]
+		}
+		entry.Ratio = spread(ratios)
+	}
+	if e.peak {
+		entry.PeakBytes = e.player.peakMemory()
+	}
+	return entry
 }
 
 // arithmetic is the FMA probe: operations within registers, perUnit of which are one unit of a contest.

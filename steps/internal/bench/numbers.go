@@ -17,6 +17,9 @@ type product struct {
 }
 
 func newProduct(dev gpu.Device, r request) (job, []float64, error) {
+	if err := dev.SetPrecision(gpu.Precision(r.Precision)); err != nil {
+		return nil, nil, err
+	}
 	p := &product{dev: dev}
 	fill := func(rows, cols, seed int) gpu.Tensor {
 		t, err := dev.Alloc(gpu.F32, rows, cols)
@@ -92,11 +95,12 @@ type step struct {
 }
 
 func newStep(dev gpu.Device, r request) (job, []float64, error) {
-	if r.Precision != "float32" {
-		return nil, nil, fmt.Errorf("training in %s is not built", r.Precision)
-	}
 	m, err := llm.Load(dev, r.Model)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := m.SetPrecision(gpu.Precision(r.Precision)); err != nil {
+		m.Close()
 		return nil, nil, err
 	}
 	s := &step{model: m}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"athanor/gpu"
 	"athanor/gpu/cpu"
 	"athanor/steps/internal/llm"
 )
@@ -80,11 +81,11 @@ func (b *bench) start(threads int, name string, args ...string) (*player, error)
 	return p, nil
 }
 
-// field starts a player for each entrant; the first is Athanor, the others are left out without an interpreter.
+// field starts a player for each entrant; those that are not Athanor are left out without an interpreter.
 func (b *bench) field(threads int, entrants ...*entrant) (kept []*entrant, err error) {
-	for i, e := range entrants {
+	for _, e := range entrants {
 		switch {
-		case i == 0:
+		case e.own:
 			e.player, err = b.athanor(threads)
 		case b.python == "":
 			continue
@@ -118,21 +119,34 @@ func (b *bench) gemm(threads int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, dev.Close()) }()
-	field, err := b.field(threads, &entrant{name: "Athanor"}, &entrant{name: "OpenBLAS"}, &entrant{name: "torch.mm"})
+	field, err := b.field(threads, &entrant{name: "Athanor", own: true}, &entrant{name: "OpenBLAS"}, &entrant{name: "torch.mm"})
 	if err != nil {
 		return err
 	}
 	defer dismiss(field)
-	jobs := []string{"gemm", "gemm-numpy", "gemm-torch"}
+	jobs := []struct {
+		job, name, precision string
+		player               int
+	}{
+		{"gemm", "Athanor", float32Name, 0}, {"gemm", "Athanor", bfloat16Name, 0}, {"gemm-numpy", "OpenBLAS", float32Name, 1},
+		{"gemm-torch", "torch.mm", float32Name, 2}, {"gemm-torch", "torch.mm, bf16", bfloat16Name, 2},
+	}
 	for _, s := range shapes {
 		for _, product := range []string{"forward", "input", "weight"} {
 			c := contest{
 				part: "gemm", name: fmt.Sprintf("%s %d×%d×%d", product, s.n, s.i, s.o), threads: threads, unit: "GFLOP/s",
 				work: 2e-9 * float64(s.n) * float64(s.i) * float64(s.o), seconds: 0.05, limit: arithmetic(dev, 1e9),
 			}
-			for i, e := range field {
-				job := request{Job: jobs[i], Product: product, N: s.n, I: s.i, O: s.o}
-				c.entrants = append(c.entrants, &entrant{name: e.name, player: e.player, job: job, tolerate: 1e-4})
+			for _, j := range jobs {
+				if j.player >= len(field) {
+					continue
+				}
+				e := &entrant{name: j.name, own: field[j.player].own, player: field[j.player].player, tolerate: 1e-4}
+				e.job = request{Job: j.job, Product: product, N: s.n, I: s.i, O: s.o, Precision: j.precision}
+				if j.precision == bfloat16Name {
+					e.tolerate = 3e-2
+				}
+				c.entrants = append(c.entrants, e)
 			}
 			if err := b.add(&c); err != nil {
 				return err
@@ -144,12 +158,15 @@ func (b *bench) gemm(threads int) (err error) {
 
 func (b *bench) add(c *contest) error {
 	c.clock = b.clock
-	r, err := c.run(b.rounds, b.progress)
-	if err == nil {
-		b.results = append(b.results, r)
+	if err := c.run(b.rounds, b.progress); err != nil {
+		return err
 	}
-	return err
+	b.results = append(b.results, c.results()...)
+	return nil
 }
+
+// The names of precisions.
+const float32Name, bfloat16Name = string(gpu.Float32), string(gpu.BFloat16)
 
 // stepTokens is the length of a step's batch.
 const stepTokens = 2048
@@ -186,13 +203,19 @@ func (b *bench) steps(threads int) (err error) {
 func (b *bench) step(c *contest, job request, vocabulary int) error {
 	ids := numbersBelow(vocabulary, stepTokens+1)
 	job.IDs, job.Targets = ids[:stepTokens], ids[1:]
-	entrants := []*entrant{stepEntrant("Athanor", job, "float32", false), stepEntrant("PyTorch", job, "float32", false)}
-	if b.compile {
-		entrants = append(entrants, stepEntrant("PyTorch, compiled", job, "float32", true))
+	var entrants []*entrant
+	for _, precision := range []string{float32Name, bfloat16Name} {
+		e := stepEntrant("Athanor", job, precision, false)
+		e.own = true
+		entrants = append(entrants, e)
 	}
-	entrants = append(entrants, stepEntrant("PyTorch, bf16", job, "bfloat16", false))
+	entrants = append(entrants, stepEntrant("PyTorch", job, float32Name, false))
 	if b.compile {
-		entrants = append(entrants, stepEntrant("PyTorch, bf16, compiled", job, "bfloat16", true))
+		entrants = append(entrants, stepEntrant("PyTorch, compiled", job, float32Name, true))
+	}
+	entrants = append(entrants, stepEntrant("PyTorch, bf16", job, bfloat16Name, false))
+	if b.compile {
+		entrants = append(entrants, stepEntrant("PyTorch, bf16, compiled", job, bfloat16Name, true))
 	}
 	field, err := b.field(c.threads, entrants...)
 	if err != nil {
@@ -200,16 +223,7 @@ func (b *bench) step(c *contest, job request, vocabulary int) error {
 	}
 	defer dismiss(field)
 	c.entrants = field
-	if err := b.add(c); err != nil {
-		return err
-	}
-	r := &b.results[len(b.results)-1]
-	for i, e := range field {
-		if e.skipped == "" {
-			r.Entries[i].PeakBytes = e.player.peakMemory()
-		}
-	}
-	return nil
+	return b.add(c)
 }
 
 // stepEntrant takes part in a contest of training steps. What it tolerates covers a loss and a gradient's norm, before
@@ -217,10 +231,10 @@ func (b *bench) step(c *contest, job request, vocabulary int) error {
 func stepEntrant(name string, job request, precision string, compile bool) *entrant {
 	job.Precision, job.Compile = precision, compile
 	tolerate := 1e-3
-	if precision == "bfloat16" {
+	if precision == bfloat16Name {
 		tolerate = 3e-2
 	}
-	return &entrant{name: name, job: job, tolerate: tolerate}
+	return &entrant{name: name, job: job, tolerate: tolerate, peak: true}
 }
 
 // numbersBelow are ids without a pattern.
@@ -250,7 +264,7 @@ func (b *bench) model(name string, config llm.Config) (string, error) {
 const decodeTokens = 64
 
 func (b *bench) decode(threads int) error {
-	field, err := b.field(threads, &entrant{name: "Athanor"})
+	field, err := b.field(threads, &entrant{name: "Athanor", own: true})
 	if err != nil {
 		return err
 	}
@@ -269,8 +283,8 @@ func (b *bench) decode(threads int) error {
 				part: "decode", name: fmt.Sprintf("%s, batch %d", size.name, batch), threads: threads, unit: "tokens/s",
 				work: float64(batch * decodeTokens), seconds: 0.3, limit: copying(threads, bytes),
 			}
-			job := request{Job: "decode", Model: dir, Batch: batch, Tokens: decodeTokens}
-			c.entrants = []*entrant{{name: "Athanor", player: field[0].player, job: job}}
+			job := request{Job: "decode", Model: dir, Batch: batch, Tokens: decodeTokens, Precision: float32Name}
+			c.entrants = []*entrant{{name: "Athanor", own: true, player: field[0].player, job: job}}
 			if err := b.add(&c); err != nil {
 				return err
 			}
@@ -291,10 +305,10 @@ func (b *bench) tokenizers(threads int) error {
 	if err := writeTokenizer(text, folder); err != nil {
 		return err
 	}
-	job := request{Text: text, Tokenizer: folder, Vocab: tokenizerVocabulary}
+	job := request{Text: text, Tokenizer: folder, Vocab: tokenizerVocabulary, Precision: float32Name}
 	for _, part := range []struct{ name, job, tiktoken string }{{"train", "train", ""}, {"encode", "encode", "encode-tiktoken"}} {
 		job.Job = part.job
-		entrants := []*entrant{{name: "Athanor", job: job}, {name: "tokenizers", job: job}}
+		entrants := []*entrant{{name: "Athanor", own: true, job: job}, {name: "tokenizers", job: job}}
 		if part.tiktoken != "" {
 			job.Job = part.tiktoken
 			entrants = append(entrants, &entrant{name: "tiktoken", job: job})

@@ -50,7 +50,8 @@ class TorchProduct:
         import torch
 
         a, b, shape = operands(r)
-        a, b, out = torch.from_numpy(a), torch.from_numpy(b), torch.zeros(shape)
+        kind = getattr(torch, r["precision"])
+        a, b, out = torch.from_numpy(a).to(kind), torch.from_numpy(b).to(kind), torch.zeros(shape, dtype=kind)
         if r["product"] == "weight":
             self.run = lambda: out.addmm_(a, b)
         else:

@@ -55,19 +55,27 @@ type table struct {
 	notes []string
 }
 
-// tables has one table for each part and number of threads.
+// tables has one table for each part, number of threads and precision.
 func (r *Report) tables() []table {
-	var list []table
-	for from := 0; from < len(r.Results); {
-		to := from
-		for to < len(r.Results) && r.Results[to].Part == r.Results[from].Part && r.Results[to].Threads == r.Results[from].Threads {
-			to++
+	type group struct {
+		part, precision string
+		threads         int
+	}
+	var order []group
+	groups := map[group][]Result{}
+	for _, result := range r.Results {
+		g := group{result.Part, result.Precision, result.Threads}
+		if groups[g] == nil {
+			order = append(order, g)
 		}
-		list = append(list, speeds(r.Results[from:to]))
-		if memory, ok := memories(r.Results[from:to]); ok {
+		groups[g] = append(groups[g], result)
+	}
+	var list []table
+	for _, g := range order {
+		list = append(list, speeds(groups[g]))
+		if memory, ok := memories(groups[g]); ok {
 			list = append(list, memory)
 		}
-		from = to
 	}
 	return list
 }
@@ -199,6 +207,9 @@ func title(r Result, what string) string {
 	threads := "1 thread"
 	if r.Threads > 1 {
 		threads = fmt.Sprintf("%d threads", r.Threads)
+	}
+	if r.Precision != "" {
+		threads = r.Precision + ", " + threads
 	}
 	return fmt.Sprintf("%s, %s, %s", strings.ToUpper(doc[:1])+doc[1:], threads, what)
 }

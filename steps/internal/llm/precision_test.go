@@ -10,6 +10,53 @@ import (
 	"athanor/gpu/ref"
 )
 
+// TestLossBackward: forward and backward of the head at once have the bits that they have one after the other.
+func TestLossBackward(t *testing.T) {
+	processor, err := cpu.Open(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer processor.Close()
+	c := tiny(true)
+	s := randomStream(c.VocabSize, 1, 5, 40, 1, 31)
+	gradients := func(backward func(m *Model, logp, lse []float64) error) (logp []float64, all [][]float32) {
+		m, err := New(processor, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		logp, lse := make([]float64, s.Len()), make([]float64, s.Len())
+		if err := errors.Join(m.Init(1), m.Training(s.Len()), m.Forward(s), backward(m, logp, lse)); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range m.Params() {
+			g := make([]float32, p.Grad.Len())
+			processor.Read(g, p.Grad)
+			all = append(all, g)
+		}
+		return logp, all
+	}
+	apartLogp, apart := gradients(func(m *Model, logp, lse []float64) error {
+		err := m.LogProbs(logp, lse, s, 1)
+		d := slices.Repeat([]float64{-0.1}, s.Len())
+		return errors.Join(err, m.Backward(s, 1, d, lse))
+	})
+	togetherLogp, together := gradients(func(m *Model, logp, lse []float64) error {
+		done, err := m.LossBackward(logp, lse, s, 1, func(_ int, _, lse float64) (float64, float64) { return -0.1, lse })
+		if !done {
+			t.Error("the CPU cannot do both at once")
+		}
+		return err
+	})
+	if !slices.Equal(apartLogp, togetherLogp) || !slices.EqualFunc(apart, together, slices.Equal[[]float32]) {
+		t.Error("the bits differ")
+	}
+	m := newModel(t, c, s.Len())
+	if done, err := m.LossBackward(nil, nil, s, 1, nil); done || err != nil {
+		t.Errorf("the specification does both at once: %v, %v", done, err)
+	}
+}
+
 // TestPrecision: in bfloat16 the CPU's loss and gradients are those of the specification with rounded factors, and these
 // are near those without rounding, but others. What a model samples does not depend on it.
 func TestPrecision(t *testing.T) {

@@ -60,11 +60,13 @@ func (o CrossEntropy) Loss(b *Batch, h *Head) float64 {
 		}
 		z := h.LSE[n]
 		sum += o.ZLoss*z*z - h.Logp[n]
-		h.DLogp[n] = -1
-		h.DLSE[n] = 2 * o.ZLoss * z
+		h.DLogp[n], h.DLSE[n] = o.derivatives(z)
 	}
 	return sum
 }
+
+// derivatives are those of a token's loss with respect to its logp and lse.
+func (o CrossEntropy) derivatives(lse float64) (dLogp, dLSE float64) { return -1, 2 * o.ZLoss * lse }
 
 func countTargets(targets []int32) int {
 	count := 0

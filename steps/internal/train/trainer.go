@@ -30,6 +30,7 @@ type Trainer struct {
 	optimizer *optimizer
 	guard     *guard // nil: every step is taken
 	head      Head
+	atOnce    *atOnce // nil: the head's forward and backward are apart
 }
 
 // Guard makes the trainer leave out steps that are spikes.
@@ -49,7 +50,7 @@ func NewTrainer(dev gpu.Device, m Model, o Objective, config AdamW, micro int) (
 	if err != nil {
 		return nil, err
 	}
-	return &Trainer{Temperature: 1, model: m, objective: o, optimizer: opt}, nil
+	return &Trainer{Temperature: 1, model: m, objective: o, optimizer: opt, atOnce: newAtOnce(m, o)}, nil
 }
 
 // Close frees the optimizer's moments.
@@ -158,6 +159,20 @@ func (t *Trainer) accumulate(b *Batch, scale float64) (float64, error) {
 	if err := t.model.Forward(&b.Stream); err != nil {
 		return 0, err
 	}
+	if t.atOnce != nil {
+		t.atOnce.scale = scale
+		done, err := t.atOnce.model.LossBackward(h.Logp, h.LSE, &b.Stream, t.Temperature, t.atOnce.loss)
+		if err != nil {
+			return 0, err
+		}
+		if done {
+			loss := t.objective.Loss(b, h)
+			if !finite(loss) {
+				err = &DivergedError{Loss: loss}
+			}
+			return loss, err
+		}
+	}
 	if err := t.model.LogProbs(h.Logp, h.LSE, &b.Stream, t.Temperature); err != nil {
 		return 0, err
 	}
@@ -170,6 +185,36 @@ func (t *Trainer) accumulate(b *Batch, scale float64) (float64, error) {
 		h.DLSE[i] *= scale
 	}
 	return loss, t.model.Backward(&b.Stream, t.Temperature, h.DLogp, h.DLSE)
+}
+
+// atOnce is the loss of a token where the loss is a sum over tokens: its derivatives are then known as soon as the token's
+// logits are, and a model may read its head and run the backward in one go. It is made once, so that a step allocates
+// nothing.
+type atOnce struct {
+	model lossBackward
+	scale float64 // of the derivatives
+	loss  gpu.TokenLoss
+}
+
+type lossBackward interface {
+	LossBackward(logp, lse []float64, s *gpu.Stream, temperature float64, loss gpu.TokenLoss) (bool, error)
+}
+
+// newAtOnce returns nil if the objective or the model leaves no choice.
+func newAtOnce(m Model, objective Objective) *atOnce {
+	o, ok := objective.(CrossEntropy)
+	if !ok {
+		return nil
+	}
+	a := &atOnce{}
+	if a.model, ok = m.(lossBackward); !ok {
+		return nil
+	}
+	a.loss = func(_ int, _, lse float64) (dLogp, dLSE float64) {
+		dLogp, dLSE = o.derivatives(lse)
+		return dLogp * a.scale, dLSE * a.scale
+	}
+	return a
 }
 
 // resize returns a head for n tokens on h's memory, derivatives zero.

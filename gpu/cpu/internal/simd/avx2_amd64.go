@@ -4,6 +4,7 @@ package simd
 
 var assemblyAVX2 = assembly{
 	rowsGemm:        rowsGemmAVX2,
+	fewColumns:      fewColumnsAVX2,
 	transpose:       transposeAVX2,
 	splitWide:       splitWideAVX2,
 	splitNarrow:     splitNarrowAVX2,
@@ -51,6 +52,9 @@ func gemm6AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi 
 
 //go:noescape
 func rowsGemmAVX2(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func fewColumnsAVX2(kc, n int, a []float32, lda int, b, c []float32)
 
 //go:noescape
 func transposeAVX2(dst []float32, ldd int, src []float32, lds, rows, cols int)

@@ -4,6 +4,7 @@ package simd
 
 var assemblyAVX512 = assembly{
 	rowsGemm:        rowsGemmAVX512,
+	fewColumns:      fewColumnsAVX512,
 	transposeTail:   transposeTailAVX512,
 	splitWide:       splitWideAVX512,
 	splitNarrow:     splitNarrowAVX512,
@@ -75,6 +76,9 @@ func gemm14AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, l
 
 //go:noescape
 func rowsGemmAVX512(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func fewColumnsAVX512(kc, n int, a []float32, lda int, b, c []float32)
 
 //go:noescape
 func transposeTailAVX512(dst []float32, ldd int, src []float32, lds, rows, cols int)

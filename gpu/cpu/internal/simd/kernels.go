@@ -29,6 +29,10 @@ type Kernels struct {
 	Gemm []GemmFunc
 	// RowsGemm is Gemm[MR] with A as it lies in memory: n·MR rows of kc elements that are lda apart.
 	RowsGemm func(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
+	// FewColumns computes c = a·b for n·FewRows rows of kc elements that are lda apart, and a packed panel b [kc][Few], with
+	// kc ≥ 1; c is [n·FewRows][Few].
+	FewColumns   func(kc, n int, a []float32, lda int, b, c []float32)
+	FewRows, Few int
 	// Probe does n rounds of multiplications and additions within registers, the most that this set can ask of the
 	// machine, and returns how many operations these were.
 	Probe func(n int) int

@@ -22,6 +22,10 @@ func rowsGemmPortable(kc, n int, a []float32, lda int, b, c []float32, ldc int, 
 	}
 }
 
+func fewColumnsPortable(kc, n int, a []float32, lda int, b, c []float32) {
+	rowsGemmPortable(kc, n, a, lda, b, c, portableNR, nil, 0)
+}
+
 // rowsFrom is x from an offset on, or nil if it is nil.
 func rowsFrom(x []float32, offset int) []float32 {
 	if x == nil {

@@ -230,6 +230,33 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string, pairs bool) {
 	}
 }
 
+// TestFewColumns compares with sums in float64.
+func TestFewColumns(t *testing.T) {
+	for _, k := range Available() {
+		for _, kc := range []int{1, 3, 4, 7, 64, 131} {
+			const n = 3
+			lda := kc + 2
+			all := guarded([]int{(n*k.FewRows-1)*lda + kc, kc * k.Few, n * k.FewRows * k.Few})
+			s := inner(all)
+			k.FewColumns(kc, n, s[0], lda, s[1], s[2])
+			for at, got := range s[2] {
+				want := 0.0
+				for x := range kc {
+					want += float64(s[0][at/k.Few*lda+x]) * float64(s[1][x*k.Few+at%k.Few])
+				}
+				if math.Abs(float64(got)-want) > 2e-5*(1+math.Abs(want)) {
+					t.Fatalf("%s, depth %d: element %d is %v, want %v", k.Name, kc, at, got, want)
+				}
+			}
+			for _, x := range slices.Concat(all[2][:guard], all[2][guard+len(s[2]):]) {
+				if x != guardValue {
+					t.Fatalf("%s, depth %d: written beside c", k.Name, kc)
+				}
+			}
+		}
+	}
+}
+
 // product multiplies two numbers, or adds up the products of two pairs.
 func product(x, y float32, pairs bool) float64 {
 	if !pairs {

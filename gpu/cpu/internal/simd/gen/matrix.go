@@ -14,6 +14,9 @@ func emitGemm(f *file) {
 	}
 	const inPlace = "kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int"
 	f.function("rowsGemm", inPlace, false, func(f *function) { f.rowsGemm() })
+	if !f.pairs {
+		f.function("fewColumns", "kc, n int, a []float32, lda int, b, c []float32", false, (*function).fewColumns)
+	}
 }
 
 func (f *function) gemm(mr int) {
@@ -90,6 +93,73 @@ func (f *function) rowsGemm() {
 		f.op("IMUL3Q", fmt.Sprintf("$%d", f.mr), "R11", "R9")
 		f.op("ADDQ", "R9", "AX")
 		f.keep("AX", "a")
+	})
+	f.ret()
+}
+
+// fewRows is how many rows of A fewColumns takes at a time: fewer than a set of the first-level cache has lines, so that
+// rows a power of two apart do not drive one another out.
+const fewRows = 7
+
+// fewColumns is rowsGemm for a B of one register: what a product of a few rows is when its operands change places. Tiles
+// of C follow one another without gaps.
+func (f *function) fewColumns() {
+	const unroll = 4
+	rows, next := []string{"AX", "R8", "R9"}, []string{"SI", "DI", "R10"}
+	step := func(k int) {
+		b := fewRows
+		f.op("VMOVUPS", at("BX", k*f.width()), f.v(b))
+		for i := range fewRows {
+			element := at(rows[i/3], 4*k)
+			if i%3 > 0 {
+				element += fmt.Sprintf("(R11*%d)", i%3)
+			}
+			a := b + 1 + i%2
+			f.op("VBROADCASTSS", element, f.v(a))
+			f.multiplyAdd(b, a, i)
+		}
+	}
+	f.pointer("a", "AX")
+	f.stride("lda", "R11")
+	f.integer("n", "R12")
+	f.pointer("c", "DX")
+	for i, r := range next {
+		f.op("IMUL3Q", fmt.Sprintf("$%d", fewRows+i), "R11", r)
+	}
+	f.times("R12", func() {
+		f.pointer("b", "BX")
+		f.op("LEAQ", "(AX)(SI*1)", "R13")
+		for i := range fewRows {
+			f.clear(i)
+		}
+		for i := 1; i < len(rows); i++ {
+			f.op("LEAQ", "("+rows[i-1]+")(R11*2)", rows[i])
+			f.op("ADDQ", "R11", rows[i])
+		}
+		f.integer("kc", "CX")
+		f.op("SHRQ", "$2", "CX")
+		f.times("CX", func() {
+			for i := range fewRows {
+				f.op("PREFETCHT0", "("+rows[i/3]+")("+next[i%3]+"*1)")
+			}
+			for k := range unroll {
+				step(k)
+			}
+			f.advance(unroll*4, rows...)
+			f.advance(unroll*f.width(), "BX")
+		})
+		f.integer("kc", "CX")
+		f.op("ANDQ", fmt.Sprintf("$%d", unroll-1), "CX")
+		f.times("CX", func() {
+			step(0)
+			f.advance(4, rows...)
+			f.advance(f.width(), "BX")
+		})
+		for i := range fewRows {
+			f.op("VMOVUPS", f.v(i), at("DX", i*f.width()))
+		}
+		f.advance(fewRows*f.width(), "DX")
+		f.op("MOVQ", "R13", "AX")
 	})
 	f.ret()
 }
