@@ -1,0 +1,7 @@
+// All kernels, as C++ for the emulator.
+#include "../../kernels/elementwise.cu"
+#include "../../kernels/lmhead.cu"
+#include "../../kernels/norm.cu"
+#include "../../kernels/optimizer.cu"
+#include "../../kernels/rope.cu"
+#include "../../kernels/rows.cu"

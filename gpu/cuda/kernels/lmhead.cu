@@ -1,0 +1,123 @@
+// The softmax of the language-model head over logits in float32, which a matrix product left in chunks of rows (tokens)
+// and, if the host likes, of columns (the vocabulary). A block takes one row. The maximum and the sum of exponentials
+// are kept up to date from chunk to chunk of columns (arXiv 1805.02867).
+#include "device.cuh"
+
+namespace {
+
+// A RowState is what one row's softmax needs, after all chunks of columns so far.
+struct RowState {
+	float most;   // the greatest logit, times scale
+	float sum;    // Σ exp(logit·scale − most)
+	float target; // the target's logit, times scale
+	float unused;
+};
+
+} // namespace
+
+// lmhead_forward goes through the columns [from, from+columns) of V, which stand in logits [rows, ld]. At from = 0 it
+// starts anew; at the last column it writes logp and lse in float64, each of which may be null.
+extern "C" __global__ void lmhead_forward(void* states, double* logp, double* lse, const float* logits, long long ld,
+                                          const int* targets, int V, int from, int columns, float scale) {
+	__shared__ float scratch[2][32];
+	const long long n = blockIdx.x;
+	const float* row = logits + n * ld;
+	float most = minusInfinity();
+	const int vectors = ld % 4 == 0 && aligned(logits) ? columns / 4 : 0;
+	Vector<float> piece;
+	for (int i = threadIdx.x; i < vectors; i += blockDim.x) {
+		piece.load(row + 4 * i);
+		most = fmaxf(most, fmaxf(fmaxf(piece.x[0], piece.x[1]), fmaxf(piece.x[2], piece.x[3])));
+	}
+	for (int i = 4 * vectors + threadIdx.x; i < columns; i += blockDim.x) most = fmaxf(most, row[i]);
+	most = blockMax(most, scratch[0]) * scale;
+
+	float sum = 0;
+	for (int i = threadIdx.x; i < vectors; i += blockDim.x) {
+		piece.load(row + 4 * i);
+		UNROLL
+		for (int j = 0; j < 4; j++) sum += expf(piece.x[j] * scale - most);
+	}
+	for (int i = 4 * vectors + threadIdx.x; i < columns; i += blockDim.x) sum += expf(row[i] * scale - most);
+	sum = blockSum(sum, scratch[1]);
+	if (threadIdx.x > 0) return;
+
+	RowState& kept = static_cast<RowState*>(states)[n];
+	RowState s = {most, sum, 0, 0};
+	if (from > 0) {
+		const RowState before = kept;
+		s.most = fmaxf(most, before.most);
+		s.sum = sum * expf(most - s.most) + before.sum * expf(before.most - s.most);
+		s.target = before.target;
+	}
+	const int target = targets[n];
+	if (from <= target && target < from + columns) s.target = row[target - from] * scale;
+	kept = s;
+	if (from + columns < V) return;
+	const double total = static_cast<double>(s.most) + log(static_cast<double>(s.sum));
+	if (logp != nullptr) logp[n] = s.target - total;
+	if (lse != nullptr) lse[n] = total;
+}
+KERNEL(lmhead_forward);
+
+namespace {
+
+// The derivative of the loss with respect to each logit, with p the softmax: onTarget·[v = target] + onAll·p. It may be
+// written over the logits: T at the same addresses as float32 with a row of ld elements of T that is as long in bytes.
+// Every piece is read before a barrier and written behind it, and never lies beyond what has been read.
+template <class T>
+__device__ __forceinline__ void lmheadBackward(T* dLogits, long long ldOut, const float* logits, long long ld,
+                                               const void* states, const int* targets, const float* onTarget,
+                                               const float* onAll, int from, int columns, float scale) {
+	const long long n = blockIdx.x;
+	const RowState s = static_cast<const RowState*>(states)[n];
+	const float* row = logits + n * ld;
+	T* out = dLogits + n * ldOut;
+	const float c = onAll[n] / s.sum;
+	const int target = targets[n] - from;
+	const bool vectors = ld % 4 == 0 && ldOut % 4 == 0 && columns % 4 == 0 && aligned(logits, dLogits);
+	const int size = vectors ? 4 : 1, stride = blockDim.x * size;
+	for (int start = 0; start < columns; start += stride) {
+		const int i = start + threadIdx.x * size;
+		float x[4] = {};
+		if (i < columns) {
+			if (vectors) {
+				Vector<float> piece;
+				piece.load(row + i);
+				UNROLL
+				for (int j = 0; j < 4; j++) x[j] = piece.x[j];
+			} else {
+				x[0] = row[i];
+			}
+		}
+		__syncthreads();
+		UNROLL
+		for (int j = 0; j < 4; j++) {
+			x[j] = c * expf(x[j] * scale - s.most);
+			if (i + j == target) x[j] += onTarget[n];
+		}
+		if (i < columns) {
+			if (vectors) {
+				UNROLL
+				for (int j = 0; j < 4; j++) store(out + i + j, x[j]);
+			} else {
+				store(out + i, x[0]);
+			}
+		}
+	}
+}
+
+} // namespace
+
+extern "C" __global__ void lmhead_backward_f32(float* dLogits, long long ldOut, const float* logits, long long ld,
+                                               const void* states, const int* targets, const float* onTarget,
+                                               const float* onAll, int from, int columns, float scale) {
+	lmheadBackward(dLogits, ldOut, logits, ld, states, targets, onTarget, onAll, from, columns, scale);
+}
+KERNEL(lmhead_backward_f32);
+extern "C" __global__ void lmhead_backward_bf16(bf16* dLogits, long long ldOut, const float* logits, long long ld,
+                                                const void* states, const int* targets, const float* onTarget,
+                                                const float* onAll, int from, int columns, float scale) {
+	lmheadBackward(dLogits, ldOut, logits, ld, states, targets, onTarget, onAll, from, columns, scale);
+}
+KERNEL(lmhead_backward_bf16);
