@@ -7,7 +7,8 @@
 #else
 
 #define UNROLL _Pragma("unroll")
-#define UNROLL_BY(n) _Pragma("unroll " #n)
+#define PRAGMA(words) _Pragma(#words)
+#define UNROLL_BY(n) PRAGMA(unroll n)
 #define KERNEL(name) static_assert(true, "the emulator lists its kernels here")
 #define DYNAMIC_SHARED(type, name)                                     \
 	extern __shared__ __align__(128) unsigned char dynamicShared[]; \

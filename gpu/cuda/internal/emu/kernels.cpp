@@ -1,4 +1,6 @@
 // All kernels, as C++ for the emulator.
+#include "../../kernels/attention_plain.cu"
+#include "../../kernels/decode.cu"
 #include "../../kernels/elementwise.cu"
 #include "../../kernels/lmhead.cu"
 #include "../../kernels/norm.cu"
