@@ -1,3 +1,5 @@
+//go:build cudaemu
+
 // The emulator's scheduler, and the operations that a whole warp does at once. See emulator.h.
 #include "emulator.h"
 

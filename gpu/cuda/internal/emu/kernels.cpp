@@ -1,3 +1,5 @@
+//go:build cudaemu
+
 // All kernels, as C++ for the emulator.
 #include "../../kernels/attention_plain.cu"
 #include "../../kernels/decode.cu"
