@@ -17,6 +17,8 @@ type device struct {
 	staging staging
 	fault   error
 
+	precision gpu.Precision
+
 	stream    streamCopy
 	ropes     []*ropeTable
 	tileLists []*tileList
@@ -30,7 +32,7 @@ type device struct {
 
 // newDevice puts the operators on an open driver, which it closes if it fails.
 func newDevice(d driver.Driver) (*device, error) {
-	dev := &device{driver: d}
+	dev := &device{driver: d, precision: gpu.Float32}
 	dev.arena.driver = d
 	if err := dev.staging.open(d); err != nil {
 		_ = d.Close()
@@ -89,12 +91,4 @@ func (d *device) launch(l driver.Launch) {
 	if err := d.driver.Launch(l); err != nil {
 		d.keep(fmt.Errorf("kernel %s: %w", l.Kernel, err))
 	}
-}
-
-// multiply queues a matrix product.
-func (d *device) multiply(p driver.Product) {
-	if d.fault != nil || p.M == 0 || p.N == 0 {
-		return
-	}
-	d.keep(d.driver.Multiply(p))
 }

@@ -58,5 +58,7 @@ const (
 	tokenFactors
 	hostResults
 	attentionWork
+	roundedLeft
+	roundedRight
 	scratchCount
 )
