@@ -8,7 +8,7 @@ import (
 
 // Numerics is the part of a block that says how a training computes.
 type Numerics struct {
-	Precision gpu.Precision `json:"precision" default:"\"auto\"" one_of:"auto,float32,bfloat16" hcl:"machine" doc:"How the large matrix products are computed. bfloat16 rounds their factors and adds up in float32; weights, gradients and moments stay float32. auto: what is fastest on the device that runs the step."`
+	Precision gpu.Precision `json:"precision" default:"\"auto\"" one_of:"auto,float32,bfloat16" hcl:"machine" doc:"How the large matrix products are computed. bfloat16 rounds their factors and adds up in float32; the weights that are trained, gradients and moments stay float32, and a GPU keeps activations in bfloat16 as well. auto: what is fastest on the device that runs the step."`
 }
 
 // Apply makes the passes of a model that the step trains or compares with compute so. A Numerics of no block is float32.
