@@ -24,6 +24,12 @@ __device__ __forceinline__ void copyAsync16(void* shared, const void* global, bo
 	             "r"(valid ? 16 : 0)
 	             : "memory");
 }
+// copyAsync4 is copyAsync16 of 4 bytes.
+__device__ __forceinline__ void copyAsync4(void* shared, const void* global, bool valid) {
+	asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(sharedAddress(shared)), "l"(global),
+	             "r"(valid ? 4 : 0)
+	             : "memory");
+}
 __device__ __forceinline__ void commitCopies() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
 // waitCopies waits until at most so many of the latest groups are under way.
 template <int left>
@@ -49,8 +55,7 @@ __device__ __forceinline__ void loadMatricesTransposed(unsigned (&r)[4], const v
 // holds, in pairs of columns (2t, 2t+1): of a, rows g and g+8 of columns 0–7, then of columns 8–15; of b, rows
 // (2t, 2t+1) of column g, then those 8 below; of d, row g, then row g+8.
 __device__ __forceinline__ void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-	asm volatile(
-	    "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+	asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
 	    "{%0, %1, %2, %3};\n"
 	    : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
 	    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));

@@ -91,10 +91,11 @@ namespace {
 
 constexpr int kMostThreads = 1024;
 constexpr std::size_t kMostShared = 227 * 1024; // what a block of an H100 may ask for
+// Bytes of a fiber's stack. No power of two, or the ends of all stacks would fall in one set of the processor's caches.
 #if defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t kStack = 512 * 1024;
+constexpr std::size_t kStack = 512 * 1024 + 23 * 64;
 #else
-constexpr std::size_t kStack = 128 * 1024;
+constexpr std::size_t kStack = 128 * 1024 + 23 * 64;
 #endif
 
 // A stack to switch to: a fiber's, or that of the launcher.
@@ -204,7 +205,7 @@ void threadMain() {
 }
 
 void prepare(Stack& s) {
-	auto top = reinterpret_cast<uintptr_t>(s.bottom) + s.size;
+	auto top = reinterpret_cast<uintptr_t>(s.bottom) + s.size; // a multiple of 64
 	auto words = reinterpret_cast<void**>(top - 64) - kFrame;
 	std::memset(words, 0, kFrame * sizeof *words);
 	words[kReturn] = reinterpret_cast<void*>(threadMain);
@@ -283,8 +284,8 @@ void release() {
 
 void copyAsync(void* to, const void* from, int bytes, int zeros) {
 	Copy c{to, from, bytes, zeros, self->committed};
-	auto misaligned = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 != 0; };
-	if (misaligned(to) || (bytes > 0 && misaligned(from))) fail("cp.async of 16 bytes that are not aligned");
+	auto misaligned = [&](const void* p) { return reinterpret_cast<uintptr_t>(p) % (bytes + zeros) != 0; };
+	if (misaligned(to) || (bytes > 0 && misaligned(from))) fail("cp.async of bytes that are not aligned");
 	if (machine->eager) return finishCopy(c);
 	if (self->copies == sizeof self->pending / sizeof self->pending[0]) fail("more copies under way than the emulator holds");
 	self->pending[self->copies++] = c;

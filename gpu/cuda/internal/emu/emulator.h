@@ -176,6 +176,9 @@ inline long long min(long long a, long long b) { return a < b ? a : b; }
 inline void copyAsync16(void* shared, const void* global, bool valid) {
 	emu::copyAsync(shared, global, valid ? 16 : 0, valid ? 0 : 16);
 }
+inline void copyAsync4(void* shared, const void* global, bool valid) {
+	emu::copyAsync(shared, global, valid ? 4 : 0, valid ? 0 : 4);
+}
 inline void commitCopies() { emu::commitCopies(); }
 template <int left> void waitCopies() { emu::waitCopies(left); }
 inline void loadMatrices(unsigned (&r)[4], const void* row) { emu::loadMatrix(r, 4, row, false); }

@@ -1,6 +1,7 @@
 //go:build cudaemu
 
 // All kernels, as C++ for the emulator.
+#include "../../kernels/attention_flash.cu"
 #include "../../kernels/attention_plain.cu"
 #include "../../kernels/decode.cu"
 #include "../../kernels/elementwise.cu"
