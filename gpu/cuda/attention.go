@@ -23,6 +23,18 @@ type attentionKernel struct {
 // attentionKernels lists the implementations; the first that fits is taken. gpu/cuda/kernels/README.md has the numbers.
 var attentionKernels = []attentionKernel{
 	{
+		suffix:  "_e64",
+		fits:    func(t gpu.DType, e int) bool { return t == gpu.BF16 && e == 64 },
+		threads: 128, queries: [2]int{128, 128}, keys: 128,
+		shared: func(int) (forward, dq, dkv int) { return 49152, 65536, 49664 },
+	},
+	{
+		suffix:  "_e128",
+		fits:    func(t gpu.DType, e int) bool { return t == gpu.BF16 && e == 128 },
+		threads: 128, queries: [2]int{128, 128}, keys: 64,
+		shared: func(int) (forward, dq, dkv int) { return 98304, 98304, 99328 },
+	},
+	{
 		fits:    func(gpu.DType, int) bool { return true },
 		threads: 128, queries: [2]int{32, 32}, keys: 32,
 		shared: func(e int) (forward, dq, dkv int) {
