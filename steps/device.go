@@ -28,12 +28,22 @@ func Offers(device, attribute string) ([]string, error) {
 	return list, d.Close()
 }
 
+// ResolveDevice says what "auto" stands for: the first GPU in a build with CUDA on a machine that has one, else the CPU.
+// Other names are as they are. Whoever plans or runs several steps asks once, so that all run on one kind of device.
+func ResolveDevice(name string) string {
+	if name != "" && name != "auto" {
+		return name
+	}
+	if cuda.Available() {
+		return "cuda"
+	}
+	return "cpu"
+}
+
 // OpenDevice opens a device by its name on the command line: "auto", "cpu", or "cuda" with an optional index. threads
-// is for the CPU; 0 means one per core. The bits of a result never depend on it. "auto" is the CPU: which device a step
-// runs on is not in its key, so a GPU is used when it is asked for, and not because a machine happens to have one.
+// is for the CPU; 0 means one per core. The bits of a result never depend on it.
 func OpenDevice(name string, threads int) (gpu.Device, error) {
-	kind, index, indexed := strings.Cut(name, ":")
-	switch {
+	switch kind, index, indexed := strings.Cut(ResolveDevice(name), ":"); {
 	case kind == "cuda":
 		n := 0
 		if indexed {
@@ -43,10 +53,10 @@ func OpenDevice(name string, threads int) (gpu.Device, error) {
 			}
 		}
 		return cuda.Open(n)
-	case !indexed && (kind == "" || kind == "auto" || kind == "cpu"):
+	case kind == "cpu" && !indexed:
 		return cpu.Open(threads)
 	}
-	return nil, fmt.Errorf("no device is called %q: use auto, cpu, cuda or cuda:1", name)
+	return nil, fmt.Errorf("no device is called %q: use auto, cpu or cuda, or cuda:1 for the second GPU", name)
 }
 
 // Peak is how many operations on float32 numbers per second the device can do at this moment, measured in some 10 ms of

@@ -10,13 +10,15 @@ import (
 	"athanor/gpu/cuda/internal/driver"
 )
 
+// attentionThreads is the size of a block of every attention kernel.
+const attentionThreads = 128
+
 // An attentionKernel is one implementation of attention: which heads it is for, and the shape of its launches.
 type attentionKernel struct {
 	suffix  string
 	fits    func(t gpu.DType, headSize int) bool
-	threads int
-	queries [2]int // of a tile: forward, dq
-	keys    int    // of a tile: dkv
+	queries int // of a tile: forward and dq
+	keys    int // of a tile: dkv
 	shared  func(headSize int) (forward, dq, dkv int)
 }
 
@@ -24,19 +26,19 @@ type attentionKernel struct {
 var attentionKernels = []attentionKernel{
 	{
 		suffix:  "_e64",
-		fits:    func(t gpu.DType, e int) bool { return t == gpu.BF16 && e == 64 },
-		threads: 128, queries: [2]int{128, 128}, keys: 128,
+		fits:    func(t gpu.DType, headSize int) bool { return t == gpu.BF16 && headSize == 64 },
+		queries: 128, keys: 128,
 		shared: func(int) (forward, dq, dkv int) { return 49152, 65536, 49664 },
 	},
 	{
 		suffix:  "_e128",
-		fits:    func(t gpu.DType, e int) bool { return t == gpu.BF16 && e == 128 },
-		threads: 128, queries: [2]int{128, 128}, keys: 64,
+		fits:    func(t gpu.DType, headSize int) bool { return t == gpu.BF16 && headSize == 128 },
+		queries: 128, keys: 64,
 		shared: func(int) (forward, dq, dkv int) { return 98304, 98304, 99328 },
 	},
 	{
 		fits:    func(gpu.DType, int) bool { return true },
-		threads: 128, queries: [2]int{32, 32}, keys: 32,
+		queries: 32, keys: 32,
 		shared: func(e int) (forward, dq, dkv int) {
 			return 4 * (4*32*(e+1) + 32*33), 4 * (5*32*(e+1) + 32*33), 4 * (6*32*(e+1) + 2*32*33)
 		},
@@ -84,7 +86,7 @@ func (d *device) Attention(out, lse, q, k, v gpu.Tensor, headSize int, s *gpu.St
 	a := d.newAttention(op, q, k, v, headSize, s)
 	os := d.typed(op, "out", out, q.Type, a.n, a.H*a.E)
 	ls := d.typed(op, "lse", lse, gpu.F32, a.n, a.H)
-	a.run("attention", s, a.queries[0], true, a.H, a.forward, pointer(os), pointer(ls), pointer(a.q), pointer(a.k), pointer(a.v))
+	a.run("attention", s, a.queries, true, a.H, a.forward, pointer(os), pointer(ls), pointer(a.q), pointer(a.k), pointer(a.v))
 }
 
 // AttentionBackward sets dq, dk and dv.
@@ -106,7 +108,7 @@ func (d *device) AttentionBackward(dq, dk, dv, dOut, out, lse, q, k, v gpu.Tenso
 		Args: []uint64{pointer(delta), pointer(dos), pointer(os), long(a.n * a.H), integer(a.E)},
 	})
 	rest := []uint64{pointer(dos), pointer(ls), pointer(delta), pointer(a.q), pointer(a.k), pointer(a.v)}
-	a.run("attention_dq", s, a.queries[1], true, a.H, a.dq, append([]uint64{pointer(dqs)}, rest...)...)
+	a.run("attention_dq", s, a.queries, true, a.H, a.dq, append([]uint64{pointer(dqs)}, rest...)...)
 	a.run("attention_dkv", s, a.keys, false, a.G, a.dkv, append([]uint64{pointer(dks), pointer(dvs)}, rest...)...)
 }
 
@@ -117,7 +119,7 @@ func (a *attention) run(name string, s *gpu.Stream, tile int, lateFirst bool, he
 		return
 	}
 	a.launch(driver.Launch{
-		Kernel: kernel(name+a.suffix, a.t), Grid: [3]int{count, heads, 1}, Block: [3]int{a.threads, 1, 1}, Shared: shared,
+		Kernel: kernel(name+a.suffix, a.t), Grid: [3]int{count, heads, 1}, Block: [3]int{attentionThreads, 1, 1}, Shared: shared,
 		Args: append(args, pointer(items), integer(a.H), integer(a.G), integer(a.E), float(a.scale)),
 	})
 }

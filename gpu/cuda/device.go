@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"fmt"
+	"os"
 
 	"athanor/gpu"
 	"athanor/gpu/cuda/internal/driver"
@@ -9,6 +10,9 @@ import (
 
 // oldest is the first compute capability that the kernels are made for (Ampere, which brought bfloat16).
 const oldest = 80
+
+// blockingVariable is the environment variable that makes every launch wait, as for all programs that use CUDA.
+const blockingVariable = "CUDA_LAUNCH_BLOCKING"
 
 // A device is a GPU. Operators queue work and return; the first error of any is kept in fault.
 type device struct {
@@ -18,6 +22,7 @@ type device struct {
 	fault   error
 
 	precision gpu.Precision
+	blocking  bool // wait for each kernel, to see which of them fails
 
 	stream    streamCopy
 	ropes     []*ropeTable
@@ -32,7 +37,7 @@ type device struct {
 
 // newDevice puts the operators on an open driver, which it closes if it fails.
 func newDevice(d driver.Driver) (*device, error) {
-	dev := &device{driver: d, precision: gpu.Float32}
+	dev := &device{driver: d, precision: gpu.Float32, blocking: os.Getenv(blockingVariable) == "1"}
 	dev.arena.driver = d
 	if err := dev.staging.open(d); err != nil {
 		_ = d.Close()
@@ -59,7 +64,7 @@ func (d *device) Info() gpu.Info {
 // Sync waits for all work and returns the first fault since the device was opened.
 func (d *device) Sync() error {
 	if d.fault == nil {
-		d.keep(d.driver.Sync())
+		d.late(d.driver.Sync())
 	}
 	return d.fault
 }
@@ -83,12 +88,23 @@ func (d *device) keep(err error) {
 	}
 }
 
+// late records an error of work that was queued at some time before.
+func (d *device) late(err error) {
+	if err != nil {
+		d.keep(fmt.Errorf("%w; with %s=1 in the environment the error names the kernel", err, blockingVariable))
+	}
+}
+
 // launch queues a kernel.
 func (d *device) launch(l driver.Launch) {
 	if d.fault != nil {
 		return
 	}
-	if err := d.driver.Launch(l); err != nil {
+	err := d.driver.Launch(l)
+	if err == nil && d.blocking {
+		err = d.driver.Sync()
+	}
+	if err != nil {
 		d.keep(fmt.Errorf("kernel %s: %w", l.Kernel, err))
 	}
 }

@@ -177,7 +177,7 @@ func (d *device) receive(from driver.Ptr, n int, take func(i int, v float64)) {
 	if d.fault != nil {
 		return
 	}
-	d.keep(d.staging.download(from, n, 8, func(bytes []byte, from, end int) {
+	d.late(d.staging.download(from, n, 8, func(bytes []byte, from, end int) {
 		for i := from; i < end; i++ {
 			take(i, math.Float64frombits(binary.LittleEndian.Uint64(bytes[8*(i-from):])))
 		}

@@ -128,7 +128,7 @@ func (d *device) Read(dst []float32, src gpu.Tensor) {
 		}
 	}
 	if d.fault == nil {
-		d.keep(d.staging.download(at, len(dst), elementType(src.Type).Size(), take))
+		d.late(d.staging.download(at, len(dst), elementType(src.Type).Size(), take))
 	}
 }
 

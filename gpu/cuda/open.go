@@ -1,9 +1,6 @@
 package cuda
 
-import (
-	"athanor/gpu"
-	"athanor/gpu/cuda/internal/driver"
-)
+import "athanor/gpu"
 
 // Open opens the GPU of an index, counted from 0. It fails without a driver, without such a GPU, with one that is too old,
 // and in a build that has no CUDA.
@@ -15,4 +12,5 @@ func Open(index int) (gpu.Device, error) {
 	return newDevice(d)
 }
 
-var _ func(int) (driver.Driver, error) = openDriver // each build has one
+// Available reports whether this build has CUDA and this machine a GPU that it can use. It opens nothing.
+func Available() bool { return available() }

@@ -8,13 +8,15 @@ import (
 	"athanor/gpu/cuda/kernels"
 )
 
-// Built tells whether this binary can open GPUs at all.
-const Built = true
+func available() bool {
+	p, err := nvidia.Probe(0)
+	return err == nil && supported(p) == nil
+}
 
 func openDriver(index int) (driver.Driver, error) {
-	return nvidia.Open(index, func(p driver.Properties) (string, error) {
+	return nvidia.Open(index, func(p driver.Properties) ([]byte, error) {
 		if err := supported(p); err != nil {
-			return "", err
+			return nil, err
 		}
 		return kernels.Image(p.Major, p.Minor)
 	})

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"errors"
+
 	"athanor/gpu"
 	"athanor/steps"
 	"athanor/steps/internal/llm"
@@ -16,7 +18,11 @@ func (n Numerics) Apply(m *llm.Model) error {
 	if n.Precision == "" {
 		return nil
 	}
-	if err := m.SetPrecision(n.Precision); err != nil {
+	err := m.SetPrecision(n.Precision)
+	switch {
+	case errors.Is(err, gpu.ErrOutOfMemory):
+		return err // the step knows what helps
+	case err != nil:
 		return steps.Blame("precision", "%w: write precision = \"auto\", or run the step on a device that has it", err)
 	}
 	return nil

@@ -7,7 +7,7 @@
 // Like a GPU it is late: work waits in a queue until somebody waits for it, so that memory which is used again too early
 // is used wrongly here as well. The order of the threads of a kernel comes from a seed.
 //
-// Start at [Open].
+// Start at [Open]; [Settings] makes it fail as GPUs do.
 package emu
 
 // #cgo CXXFLAGS: -std=c++17 -O2 -DATHANOR_EMULATOR -I${SRCDIR} -Wno-unknown-pragmas
@@ -29,17 +29,17 @@ import (
 	"unsafe"
 
 	"athanor/gpu/cuda/internal/driver"
-	_ "athanor/gpu/cuda/kernels" // holds the sources, which the go command would not notice a change of otherwise
+	_ "athanor/gpu/cuda/kernels" // the C++ includes its files: a change of them changes this import
 )
 
 const (
-	memory    = 1 << 30 // bytes that the emulated GPU has
-	maxArgs   = 64      // of a kernel
-	longQueue = 48      // launches that wait at most
+	maxArgs   = 64 // of a kernel
+	longQueue = 48 // operations that wait at most
 )
 
 // A device is host memory and a queue.
 type device struct {
+	Settings
 	seed    uint64
 	queued  []func() error
 	count   int // operations queued so far
@@ -51,11 +51,12 @@ type device struct {
 	cells   unsafe.Pointer // [maxArgs] values of arguments
 	pointer unsafe.Pointer // [maxArgs] addresses of the values
 	err     error          // of an operation that nobody waited for
+	faulty  int            // launches so far of the kernel that is to fail
 }
 
 // Open returns an emulated GPU. The seed decides in which order the threads of kernels run.
-func Open(seed uint64) driver.Driver {
-	d := &device{seed: seed, sizes: map[driver.Ptr]int64{}, names: map[string]*C.char{}}
+func Open(seed uint64, s Settings) driver.Driver {
+	d := &device{Settings: s, seed: seed, sizes: map[driver.Ptr]int64{}, names: map[string]*C.char{}}
 	d.cells, d.pointer = C.malloc(8*maxArgs), C.malloc(8*maxArgs)
 	for i := range maxArgs {
 		*(*unsafe.Pointer)(unsafe.Add(d.pointer, 8*i)) = unsafe.Add(d.cells, 8*i)
@@ -64,14 +65,14 @@ func Open(seed uint64) driver.Driver {
 }
 
 func (d *device) Properties() driver.Properties {
-	return driver.Properties{Name: "emulated GPU", Major: 8, Multiprocessors: 4, Memory: memory}
+	return driver.Properties{Name: "emulated GPU", Major: d.Major, Minor: d.Minor, Multiprocessors: 4, Memory: d.Settings.Memory}
 }
 
-func (d *device) Memory() (int64, error) { return memory - d.used, nil }
+func (d *device) Memory() (int64, error) { return d.Settings.Memory - d.used, nil }
 
 // Alloc returns memory full of NaN: a GPU's is not zero either.
 func (d *device) Alloc(bytes int64) (driver.Ptr, error) {
-	if d.used+bytes > memory {
+	if d.used+bytes > d.Settings.Memory {
 		return 0, driver.ErrOutOfMemory
 	}
 	p := C.aligned_alloc(256, C.size_t((bytes+255)/256*256))
@@ -161,6 +162,11 @@ func (d *device) Launch(l driver.Launch) error {
 }
 
 func (d *device) launch(l driver.Launch, order uint64) error {
+	if l.Kernel == d.Fault {
+		if d.faulty++; d.faulty == d.After+1 {
+			return errors.New("an illegal memory access was encountered")
+		}
+	}
 	name, ok := d.names[l.Kernel]
 	if !ok {
 		name = C.CString(l.Kernel)

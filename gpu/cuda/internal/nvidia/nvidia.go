@@ -39,35 +39,41 @@ type device struct {
 	properties driver.Properties
 }
 
-// Open opens a GPU by its index. image gives the kernels for its compute capability.
-func Open(index int, image func(p driver.Properties) (string, error)) (driver.Driver, error) {
+// Probe describes a GPU without opening it.
+func Probe(index int) (driver.Properties, error) {
 	switch status := C.athanor_load_driver(); status {
 	case 0:
 	case -1:
-		return nil, errors.New("no NVIDIA driver: libcuda.so.1 was not found; install the driver, or use --device cpu")
+		return driver.Properties{}, errors.New("no NVIDIA driver: libcuda.so.1 was not found; install the driver, or use --device cpu")
 	case 100:
-		return nil, errors.New("the NVIDIA driver finds no GPU: look at nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu")
+		return driver.Properties{}, errors.New("the NVIDIA driver finds no GPU: look at nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu")
 	default:
-		return nil, fmt.Errorf("the NVIDIA driver does not start: cuInit returns error %d; look at nvidia-smi, or use --device cpu", int(status))
+		return driver.Properties{}, fmt.Errorf("the NVIDIA driver does not start: cuInit returns error %d; look at nvidia-smi, or use --device cpu", int(status))
 	}
 	count, err := cu.NumDevices()
 	if err != nil {
-		return nil, fmt.Errorf("counting GPUs: %w", err)
+		return driver.Properties{}, fmt.Errorf("counting GPUs: %w", err)
 	}
 	if index < 0 || index >= count {
-		return nil, fmt.Errorf("no GPU has index %d: this machine has %d, counted from 0 (CUDA_VISIBLE_DEVICES may hide some)", index, count)
+		return driver.Properties{}, fmt.Errorf("no GPU has index %d: this machine has %d, counted from 0 (CUDA_VISIBLE_DEVICES may hide some)", index, count)
 	}
-	d := &device{id: cu.Device(index), functions: map[string]cu.Function{}, shared: map[string]int{}}
-	if d.properties, err = properties(d.id); err != nil {
-		return nil, err
-	}
-	code, err := image(d.properties)
+	return properties(cu.Device(index))
+}
+
+// Open opens a GPU by its index. image gives the kernels for its compute capability.
+func Open(index int, image func(p driver.Properties) ([]byte, error)) (driver.Driver, error) {
+	p, err := Probe(index)
 	if err != nil {
 		return nil, err
 	}
+	code, err := image(p)
+	if err != nil {
+		return nil, err
+	}
+	d := &device{id: cu.Device(index), properties: p, functions: map[string]cu.Function{}, shared: map[string]int{}}
 	if err := d.open(code); err != nil {
 		_ = d.Close()
-		return nil, fmt.Errorf("%s: %w", d.properties.Name, err)
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
 	}
 	return d, nil
 }
@@ -92,7 +98,7 @@ func properties(id cu.Device) (driver.Properties, error) {
 	return p, nil
 }
 
-func (d *device) open(code string) error {
+func (d *device) open(code []byte) error {
 	var err error
 	if d.context, err = d.id.RetainPrimaryCtx(); err != nil {
 		return fmt.Errorf("creating a context: %w", outOfMemory(err))
@@ -101,7 +107,7 @@ func (d *device) open(code string) error {
 		if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 			return fmt.Errorf("creating a stream: %w", err)
 		}
-		if d.module, err = cu.LoadData(code); err != nil {
+		if d.module, err = cu.LoadData(string(code)); err != nil {
 			return fmt.Errorf("loading the kernels: %w", err)
 		}
 		d.blas, err = newBLAS()
