@@ -66,7 +66,7 @@ HIDDEN int athanor_not_loaded(void) { return 3; } // CUDA_ERROR_NOT_INITIALIZED
 
 #define FORWARD(name) \
     HIDDEN void *athanor_##name = (void *)athanor_not_loaded; \
-    __asm__(".text\n.p2align 4\n.globl " #name "\n.hidden " #name "\n.type " #name ", %function\n" #name ":\n" JUMP(name));
+    __asm__(".pushsection .text\n.p2align 4\n.globl " #name "\n.hidden " #name "\n.type " #name ", %function\n" #name ":\n" JUMP(name) ".popsection");
 FUNCTIONS(FORWARD)
 
 // cuInit is called by package cu as it is initialised, and has nothing to do then.
