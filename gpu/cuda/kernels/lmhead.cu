@@ -1,6 +1,6 @@
 // The softmax of the language-model head over logits in float32, which a matrix product left in chunks of rows (tokens)
 // and, if the host likes, of columns (the vocabulary). A block takes one row. The maximum and the sum of exponentials
-// are kept up to date from chunk to chunk of columns (arXiv 1805.02867).
+// are kept up to date from piece to piece and from chunk to chunk of columns (arXiv 1805.02867), so a row is read once.
 #include "device.cuh"
 
 namespace {
@@ -22,24 +22,23 @@ extern "C" __global__ void lmhead_forward(void* states, double* logp, double* ls
 	__shared__ float scratch[2][32];
 	const long long n = blockIdx.x;
 	const float* row = logits + n * ld;
-	float most = minusInfinity();
-	const int vectors = ld % 4 == 0 && aligned(logits) ? columns / 4 : 0;
-	Vector<float> piece;
-	for (int i = threadIdx.x; i < vectors; i += blockDim.x) {
-		piece.load(row + 4 * i);
-		most = fmaxf(most, fmaxf(fmaxf(piece.x[0], piece.x[1]), fmaxf(piece.x[2], piece.x[3])));
-	}
-	for (int i = 4 * vectors + threadIdx.x; i < columns; i += blockDim.x) most = fmaxf(most, row[i]);
-	most = blockMax(most, scratch[0]) * scale;
-
-	float sum = 0;
-	for (int i = threadIdx.x; i < vectors; i += blockDim.x) {
-		piece.load(row + 4 * i);
+	float most = minusInfinity(), sum = 0; // of the thread's own columns
+	auto take = [&](auto piece, int i) {
+		piece.load(row + i);
+		float top = most;
 		UNROLL
-		for (int j = 0; j < 4; j++) sum += expf(piece.x[j] * scale - most);
-	}
-	for (int i = 4 * vectors + threadIdx.x; i < columns; i += blockDim.x) sum += expf(row[i] * scale - most);
-	sum = blockSum(sum, scratch[1]);
+		for (int j = 0; j < piece.size; j++) top = fmaxf(top, piece.x[j] * scale);
+		sum *= expf(most - top);
+		most = top;
+		UNROLL
+		for (int j = 0; j < piece.size; j++) sum += expf(piece.x[j] * scale - top);
+	};
+	const int whole = ld % 4 == 0 && aligned(logits) ? columns / 4 * 4 : 0;
+	for (int i = 4 * threadIdx.x; i < whole; i += 4 * blockDim.x) take(Vector<float>(), i);
+	for (int i = whole + threadIdx.x; i < columns; i += blockDim.x) take(Scalar<float>(), i);
+	const float own = most;
+	most = blockMax(most, scratch[0]);
+	sum = blockSum(own == most ? sum : sum * expf(own - most), scratch[1]);
 	if (threadIdx.x > 0) return;
 
 	RowState& kept = static_cast<RowState*>(states)[n];
@@ -61,6 +60,15 @@ extern "C" __global__ void lmhead_forward(void* states, double* logp, double* ls
 KERNEL(lmhead_forward);
 
 namespace {
+
+__device__ __forceinline__ void saveFour(float* to, const float (&x)[4]) {
+	const float4 v = {x[0], x[1], x[2], x[3]};
+	*reinterpret_cast<float4*>(to) = v;
+}
+__device__ __forceinline__ void saveFour(bf16* to, const float (&x)[4]) {
+	const uint2 v = {packBF16(x[0], x[1]), packBF16(x[2], x[3])};
+	*reinterpret_cast<uint2*>(to) = v;
+}
 
 // The derivative of the loss with respect to each logit, with p the softmax: onTarget·[v = target] + onAll·p. It may be
 // written over the logits: T at the same addresses as float32 with a row of ld elements of T that is as long in bytes.
@@ -98,8 +106,7 @@ __device__ __forceinline__ void lmheadBackward(T* dLogits, long long ldOut, cons
 		}
 		if (i < columns) {
 			if (vectors) {
-				UNROLL
-				for (int j = 0; j < 4; j++) store(out + i + j, x[j]);
+				saveFour(out + i, x);
 			} else {
 				store(out + i, x[0]);
 			}
