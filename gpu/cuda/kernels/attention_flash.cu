@@ -49,19 +49,22 @@ struct Online {
 		}
 	}
 
-	// step turns scores into exponentials, and scales what was summed before to the new maximum.
+	// step turns scores into exponentials, and scales what was summed before to the new maximum. Maxima change ever more
+	// seldom, so a warp in which none did leaves its sums alone: the factor would be 1.
 	template <int N, int columns>
 	__device__ __forceinline__ void step(float (&s)[M][N][4], float (&sums)[M][columns][4], float scale) {
 		UNROLL
 		for (int m = 0; m < M; m++) {
+			float correction[2];
 			UNROLL
 			for (int r = 0; r < 2; r++) {
 				float top = most[m][r];
 				UNROLL
 				for (int n = 0; n < N; n++) top = fmaxf(top, fmaxf(s[m][n][2 * r], s[m][n][2 * r + 1]));
 				top = rowMax(top);
-				const float correction = exp2Fast((most[m][r] - top) * scale), shift = top * scale;
+				correction[r] = exp2Fast((most[m][r] - top) * scale);
 				most[m][r] = top;
+				const float shift = top * scale;
 				float added = 0;
 				UNROLL
 				for (int n = 0; n < N; n++) {
@@ -71,9 +74,13 @@ struct Online {
 						added += s[m][n][i];
 					}
 				}
-				sum[m][r] = sum[m][r] * correction + added;
+				sum[m][r] = sum[m][r] * correction[r] + added;
+			}
+			if (__ballot_sync(allLanes, correction[0] != 1 || correction[1] != 1) == 0) continue;
+			UNROLL
+			for (int e = 0; e < columns; e++) {
 				UNROLL
-				for (int e = 0; e < columns; e++) sums[m][e][2 * r] *= correction, sums[m][e][2 * r + 1] *= correction;
+				for (int i = 0; i < 4; i++) sums[m][e][i] *= correction[i / 2];
 			}
 		}
 	}
