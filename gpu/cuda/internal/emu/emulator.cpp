@@ -12,7 +12,7 @@
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #endif
 
 // athanor_switch saves the registers that a function must preserve, and the stack pointer in *save; it goes on where
@@ -205,6 +205,9 @@ void threadMain() {
 }
 
 void prepare(Stack& s) {
+#if defined(__SANITIZE_ADDRESS__)
+	ASAN_UNPOISON_MEMORY_REGION(s.bottom, s.size); // a thread that ended left its last frames there
+#endif
 	auto top = reinterpret_cast<uintptr_t>(s.bottom) + s.size; // a multiple of 64
 	auto words = reinterpret_cast<void**>(top - 64) - kFrame;
 	std::memset(words, 0, kFrame * sizeof *words);
