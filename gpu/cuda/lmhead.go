@@ -138,7 +138,7 @@ func (h *lmHead) prepare() {
 	})
 	h.rows = h.reserve(&h.scratch[gatheredRows], int64(h.chunk*h.width*size))
 	h.logits = h.reserve(&h.scratch[logitRows], int64(4*h.chunk*h.ld))
-	h.state = h.reserve(&h.scratch[rowStates], int64(16*h.chunk))
+	h.state = h.reserve(&h.scratch[rowStates], int64(8*h.chunk))
 }
 
 // softmax computes the logits of a chunk and what their softmax needs.
@@ -149,7 +149,7 @@ func (h *lmHead) softmax(from, rows int, logp, lse driver.Ptr) {
 		In: elementType(h.x.Type), Out: driver.F32,
 	})
 	h.device.rows("lmhead_forward", rows, vocabularyThreads, pointer(h.state), pointer(logp), pointer(lse), pointer(h.logits), long(h.ld),
-		pointer(h.target+driver.Ptr(4*from)), integer(h.vocab), integer(0), integer(h.vocab), float(h.scale))
+		pointer(h.target+driver.Ptr(4*from)), integer(h.vocab), float(h.scale))
 }
 
 // gradients turns the logits of a chunk into their gradients, in the operands' type and in the same memory, and these
@@ -159,7 +159,7 @@ func (h *lmHead) gradients(from, rows int) {
 	ld := h.ld * 4 / elementType(t).Size()
 	h.device.rows(kernel("lmhead_backward", t), rows, vocabularyThreads, pointer(h.logits), long(ld), pointer(h.logits), long(h.ld), pointer(h.state),
 		pointer(h.target+driver.Ptr(4*from)), pointer(h.onTarget+driver.Ptr(4*from)), pointer(h.onAll+driver.Ptr(4*from)),
-		integer(0), integer(h.vocab), float(h.scale))
+		integer(h.vocab), float(h.scale))
 	in := elementType(t)
 	h.multiply(driver.Product{
 		M: rows, N: h.width, K: h.vocab, A: h.logits, LDA: ld, B: h.ws, LDB: h.width, D: h.dxRows, LDD: h.width, In: in, Out: in,

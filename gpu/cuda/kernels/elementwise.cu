@@ -15,34 +15,6 @@ __device__ __forceinline__ void forPieces(long long n, bool vectors, Body body) 
 	for (long long i = pieces * size + first; i < n; i += stride) body(Scalar<T>(), i);
 }
 
-template <class T>
-__device__ __forceinline__ void fill(T* out, float value, long long n) {
-	forPieces<T>(n, aligned(out), [=](auto piece, long long i) {
-		UNROLL
-		for (int j = 0; j < piece.size; j++) piece.x[j] = value;
-		piece.save(out + i);
-	});
-}
-
-template <class T>
-__device__ __forceinline__ void add(T* out, const T* a, const T* b, long long n) {
-	forPieces<T>(n, aligned(out, a, b), [=](auto piece, long long i) {
-		auto other = piece;
-		piece.load(a + i);
-		other.load(b + i);
-		UNROLL
-		for (int j = 0; j < piece.size; j++) piece.x[j] += other.x[j];
-		piece.save(out + i);
-	});
-}
-
-template <class To, class From>
-__device__ __forceinline__ void cast(To* out, const From* in, long long n) {
-	const long long first = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
-	const long long stride = static_cast<long long>(gridDim.x) * blockDim.x;
-	for (long long i = first; i < n; i += stride) store(out + i, toFloat(in[i]));
-}
-
 __device__ __forceinline__ float sigmoid(float z) { return 1 / (1 + expf(-z)); }
 
 // SwiGLU (arXiv 2002.05202, equation 5): out = silu(gate)·up.
@@ -80,19 +52,22 @@ __device__ __forceinline__ void swigluBackward(T* dGate, T* dUp, const T* dOut, 
 
 } // namespace
 
-extern "C" __global__ void fill_f32(float* out, float value, long long n) { fill(out, value, n); }
-KERNEL(fill_f32);
-extern "C" __global__ void fill_bf16(bf16* out, float value, long long n) { fill(out, value, n); }
-KERNEL(fill_bf16);
-
-extern "C" __global__ void add_f32(float* out, const float* a, const float* b, long long n) { add(out, a, b, n); }
-KERNEL(add_f32);
-extern "C" __global__ void add_bf16(bf16* out, const bf16* a, const bf16* b, long long n) { add(out, a, b, n); }
-KERNEL(add_bf16);
-
-extern "C" __global__ void cast_f32_bf16(float* out, const bf16* in, long long n) { cast(out, in, n); }
-KERNEL(cast_f32_bf16);
-extern "C" __global__ void cast_bf16_f32(bf16* out, const float* in, long long n) { cast(out, in, n); }
+// cast_bf16_f32 rounds in to bf16.
+extern "C" __global__ void cast_bf16_f32(bf16* out, const float* in, long long n) {
+	const bool vectors = aligned(out, in);
+	forPieces<bf16>(n, vectors, [=](auto piece, long long i) {
+		if constexpr (piece.size == 8) {
+			Vector<float> low, high;
+			low.load(in + i);
+			high.load(in + i + 4);
+			UNROLL
+			for (int j = 0; j < 4; j++) piece.x[j] = low.x[j], piece.x[j + 4] = high.x[j];
+		} else {
+			piece.x[0] = in[i];
+		}
+		piece.save(out + i);
+	});
+}
 KERNEL(cast_bf16_f32);
 
 extern "C" __global__ void swiglu_f32(float* out, const float* gate, const float* up, long long n) {

@@ -1,24 +1,22 @@
-// The softmax of the language-model head over logits in float32, which a matrix product left in chunks of rows (tokens)
-// and, if the host likes, of columns (the vocabulary). A block takes one row. The maximum and the sum of exponentials
-// are kept up to date from piece to piece and from chunk to chunk of columns (arXiv 1805.02867), so a row is read once.
+// The softmax of the language-model head over logits in float32, which a matrix product left for a chunk of tokens. A block
+// takes the row of one token. Maximum and sum of exponentials are kept up to date from piece to piece (arXiv 1805.02867), so
+// a row is read once in each direction.
 #include "device.cuh"
 
 namespace {
 
-// A RowState is what one row's softmax needs, after all chunks of columns so far.
+// A RowState is what the backward needs of one row's softmax.
 struct RowState {
-	float most;   // the greatest logit, times scale
-	float sum;    // Σ exp(logit·scale − most)
-	float target; // the target's logit, times scale
-	float unused;
+	float most; // the greatest logit, times scale
+	float sum;  // Σ exp(logit·scale − most)
 };
 
 } // namespace
 
-// lmhead_forward goes through the columns [from, from+columns) of V, which stand in logits [rows, ld]. At from = 0 it
-// starts anew; at the last column it writes logp and lse in float64, each of which may be null.
+// lmhead_forward writes the states of rows of V logits, ld elements apart, and log softmax of the target and lse, both in
+// float64; each of these two may be null.
 extern "C" __global__ void lmhead_forward(void* states, double* logp, double* lse, const float* logits, long long ld,
-                                          const int* targets, int V, int from, int columns, float scale) {
+                                          const int* targets, int V, float scale) {
 	__shared__ float scratch[2][32];
 	const long long n = blockIdx.x;
 	const float* row = logits + n * ld;
@@ -33,28 +31,17 @@ extern "C" __global__ void lmhead_forward(void* states, double* logp, double* ls
 		UNROLL
 		for (int j = 0; j < piece.size; j++) sum += expf(piece.x[j] * scale - top);
 	};
-	const int whole = ld % 4 == 0 && aligned(logits) ? columns / 4 * 4 : 0;
+	const int whole = ld % 4 == 0 && aligned(logits) ? V / 4 * 4 : 0;
 	for (int i = 4 * threadIdx.x; i < whole; i += 4 * blockDim.x) take(Vector<float>(), i);
-	for (int i = whole + threadIdx.x; i < columns; i += blockDim.x) take(Scalar<float>(), i);
+	for (int i = whole + threadIdx.x; i < V; i += blockDim.x) take(Scalar<float>(), i);
 	const float own = most;
 	most = blockMax(most, scratch[0]);
 	sum = blockSum(own == most ? sum : sum * expf(own - most), scratch[1]);
 	if (threadIdx.x > 0) return;
 
-	RowState& kept = static_cast<RowState*>(states)[n];
-	RowState s = {most, sum, 0, 0};
-	if (from > 0) {
-		const RowState before = kept;
-		s.most = fmaxf(most, before.most);
-		s.sum = sum * expf(most - s.most) + before.sum * expf(before.most - s.most);
-		s.target = before.target;
-	}
-	const int target = targets[n];
-	if (from <= target && target < from + columns) s.target = row[target - from] * scale;
-	kept = s;
-	if (from + columns < V) return;
-	const double total = static_cast<double>(s.most) + log(static_cast<double>(s.sum));
-	if (logp != nullptr) logp[n] = s.target - total;
+	static_cast<RowState*>(states)[n] = {most, sum};
+	const double total = static_cast<double>(most) + log(static_cast<double>(sum));
+	if (logp != nullptr) logp[n] = row[targets[n]] * scale - total;
 	if (lse != nullptr) lse[n] = total;
 }
 KERNEL(lmhead_forward);
@@ -72,23 +59,24 @@ __device__ __forceinline__ void saveFour(bf16* to, const float (&x)[4]) {
 
 // The derivative of the loss with respect to each logit, with p the softmax: onTarget·[v = target] + onAll·p. It may be
 // written over the logits: T at the same addresses as float32 with a row of ld elements of T that is as long in bytes.
-// Every piece is read before a barrier and written behind it, and never lies beyond what has been read.
+// Every piece is read before a barrier and written behind it, and never lies beyond what has been read. Where pieces are of
+// four, those of a row's end that lie behind V become 0.
 template <class T>
 __device__ __forceinline__ void lmheadBackward(T* dLogits, long long ldOut, const float* logits, long long ld,
                                                const void* states, const int* targets, const float* onTarget,
-                                               const float* onAll, int from, int columns, float scale) {
+                                               const float* onAll, int V, float scale) {
 	const long long n = blockIdx.x;
 	const RowState s = static_cast<const RowState*>(states)[n];
 	const float* row = logits + n * ld;
 	T* out = dLogits + n * ldOut;
 	const float c = onAll[n] / s.sum;
-	const int target = targets[n] - from;
-	const bool vectors = ld % 4 == 0 && ldOut % 4 == 0 && columns % 4 == 0 && aligned(logits, dLogits);
+	const int target = targets[n];
+	const bool vectors = ld % 4 == 0 && ldOut % 4 == 0 && aligned(logits, dLogits);
 	const int size = vectors ? 4 : 1, stride = blockDim.x * size;
-	for (int start = 0; start < columns; start += stride) {
+	for (int start = 0; start < V; start += stride) {
 		const int i = start + threadIdx.x * size;
 		float x[4] = {};
-		if (i < columns) {
+		if (i < V) {
 			if (vectors) {
 				Vector<float> piece;
 				piece.load(row + i);
@@ -101,10 +89,10 @@ __device__ __forceinline__ void lmheadBackward(T* dLogits, long long ldOut, cons
 		__syncthreads();
 		UNROLL
 		for (int j = 0; j < 4; j++) {
-			x[j] = c * expf(x[j] * scale - s.most);
+			x[j] = i + j < V ? c * expf(x[j] * scale - s.most) : 0;
 			if (i + j == target) x[j] += onTarget[n];
 		}
-		if (i < columns) {
+		if (i < V) {
 			if (vectors) {
 				saveFour(out + i, x);
 			} else {
@@ -118,13 +106,13 @@ __device__ __forceinline__ void lmheadBackward(T* dLogits, long long ldOut, cons
 
 extern "C" __global__ void lmhead_backward_f32(float* dLogits, long long ldOut, const float* logits, long long ld,
                                                const void* states, const int* targets, const float* onTarget,
-                                               const float* onAll, int from, int columns, float scale) {
-	lmheadBackward(dLogits, ldOut, logits, ld, states, targets, onTarget, onAll, from, columns, scale);
+                                               const float* onAll, int V, float scale) {
+	lmheadBackward(dLogits, ldOut, logits, ld, states, targets, onTarget, onAll, V, scale);
 }
 KERNEL(lmhead_backward_f32);
 extern "C" __global__ void lmhead_backward_bf16(bf16* dLogits, long long ldOut, const float* logits, long long ld,
                                                 const void* states, const int* targets, const float* onTarget,
-                                                const float* onAll, int from, int columns, float scale) {
-	lmheadBackward(dLogits, ldOut, logits, ld, states, targets, onTarget, onAll, from, columns, scale);
+                                                const float* onAll, int V, float scale) {
+	lmheadBackward(dLogits, ldOut, logits, ld, states, targets, onTarget, onAll, V, scale);
 }
 KERNEL(lmhead_backward_bf16);
