@@ -13,11 +13,14 @@ import (
 	"athanor/gpu/cuda/internal/driver"
 )
 
+// settings are of a GPU that works.
+var settings = Settings{Memory: 1 << 20, Major: 8}
+
 // run launches a kernel on an emulated GPU and returns its first argument, out words of 4 bytes that were 0. Words of in
 // are the second argument, if there are any; cells are the arguments behind it.
 func run(t *testing.T, seed uint64, l driver.Launch, out int, in []uint32, cells ...uint64) ([]uint32, error) {
 	t.Helper()
-	d := Open(seed)
+	d := Open(seed, settings)
 	var memory []driver.Ptr
 	defer func() {
 		for _, p := range memory {
@@ -146,7 +149,7 @@ func TestProduct(t *testing.T) {
 		for i := range b {
 			b[i] = float32(rng.IntN(41) - 20)
 		}
-		d := Open(7)
+		d := Open(7, settings)
 		l := block("emu_product", 32, 2*512)
 		out, left, right := upload(t, d, make([]uint32, 128)), upload(t, d, halves(a)), upload(t, d, halves(b))
 		l.Args = []uint64{uint64(out), uint64(left), uint64(right), transposed}
