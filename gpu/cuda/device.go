@@ -61,6 +61,9 @@ func (d *device) Info() gpu.Info {
 	return gpu.Info{Kind: "cuda", Name: fmt.Sprintf("%s (sm_%d%d)", p.Name, p.Major, p.Minor), Memory: p.Memory}
 }
 
+// PeakBytes is the most memory that was taken from the driver, which is all that is taken now.
+func (d *device) PeakBytes() int64 { return d.arena.taken }
+
 // Sync waits for all work and returns the first fault since the device was opened.
 func (d *device) Sync() error {
 	if d.fault == nil {

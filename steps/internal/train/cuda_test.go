@@ -1,4 +1,4 @@
-//go:build cudaemu
+//go:build cuda || cudaemu
 
 package train
 
@@ -12,7 +12,7 @@ import (
 	"athanor/steps/internal/llm"
 )
 
-// TestGPUTrainsLikeTheCPU takes ten optimizer steps on the CPU and on the emulated GPU, in float32 and with tensors in
+// TestGPUTrainsLikeTheCPU takes ten optimizer steps on the CPU and on the GPU or the emulated one, in float32 and with tensors in
 // bfloat16, and compares losses and weights.
 func TestGPUTrainsLikeTheCPU(t *testing.T) {
 	processor, err := cpu.Open(2)
@@ -20,9 +20,9 @@ func TestGPUTrainsLikeTheCPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer processor.Close()
-	card, err := cuda.Open(3)
+	card, err := cuda.Open(0)
 	if err != nil {
-		t.Fatal(err)
+		t.Skip(err)
 	}
 	defer card.Close()
 	losses, weights := trainTen(t, processor, gpu.Float32)
