@@ -3,7 +3,7 @@
 GO      ?= go
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help build test race lint generate golden bench bench-cpu clean
+.PHONY: help build test race lint generate golden bench bench-cpu test-cuda bench-cuda clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,12 @@ bench: ## operators against the machine's limits; BENCHMARKS.md says how to read
 
 bench-cpu: ## the CPU beside its peers; ATHANOR_PYTHON names an interpreter that has them, ARGS are options
 	$(GO) run ./steps/internal/bench $(ARGS)
+
+test-cuda: ## what must hold on a GPU; runs here, or on CUDA_HOST, which needs no Go
+	gpu/cuda/ongpu/run.sh test
+
+bench-cuda: ## a GPU beside PyTorch and transformers; as test-cuda, PYTHON names an interpreter there
+	gpu/cuda/ongpu/run.sh bench
 
 clean:
 	rm -rf bin

@@ -70,7 +70,7 @@ func (a *app) load(path string, f *projectFlags) (*project, error) {
 
 // read is load without showing: it returns what is wrong with the pipeline.
 func (a *app) read(path string, f *projectFlags) (*project, hcl.Diagnostics, error) {
-	p := &project{app: a, path: path, dir: f.state, device: f.device}
+	p := &project{app: a, path: path, dir: f.state, device: steps.ResolveDevice(f.device)}
 	vars := map[string]string{}
 	for _, v := range f.vars {
 		name, value, ok := strings.Cut(v, "=")

@@ -64,7 +64,7 @@ func (f *runFlags) check() error {
 	if f.threads < 0 {
 		return invalid("--threads %d: give a number of threads, or 0 for all", f.threads)
 	}
-	if f.device == "auto" || f.device == "cpu" {
+	if f.device = steps.ResolveDevice(f.device); f.device == "cpu" {
 		return nil
 	}
 	d, err := steps.OpenDevice(f.device, f.threads)

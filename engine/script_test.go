@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"athanor/engine/internal/store"
+	"athanor/steps"
 	"athanor/steps/catalog"
 )
 
@@ -31,9 +32,11 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txtar through the real command, worker processes included. `make golden`
 // refreshes what the scripts compare with.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script") }
+
+func runScripts(t *testing.T, dir string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("ATHANOR_GOLDEN") == "update",
@@ -192,9 +195,17 @@ func fillFile(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// condition knows [tmpfs]: whether this machine lets a test mount a small disk.
+// condition knows [tmpfs], whether this machine lets a test mount a small disk, and [cuda], whether this build opens a GPU.
 func condition(name string) (bool, error) {
-	if name != "tmpfs" {
+	switch name {
+	case "tmpfs":
+	case "cuda":
+		d, err := steps.OpenDevice("cuda", 0)
+		if err != nil {
+			return false, nil
+		}
+		return true, d.Close()
+	default:
 		return false, fmt.Errorf("unknown condition %q", name)
 	}
 	dir, err := os.MkdirTemp("", "tmpfs")

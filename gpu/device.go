@@ -24,6 +24,9 @@ type Device interface {
 	// SetPrecision holds for all products that follow; a device is opened with Float32, which every device takes. It
 	// fails for a precision that is not among Precisions.
 	SetPrecision(p Precision) error
+	// Storage is the type that the weights and activations of a model best have here in one of the Precisions: BF16 where the
+	// operators gain by it, and then weights have a float32 master beside them for the optimizer.
+	Storage(p Precision) DType
 
 	// Alloc returns a zeroed tensor.
 	Alloc(t DType, rows, cols int) (Tensor, error)
@@ -59,7 +62,8 @@ type Trunk interface {
 	// RMSNormBackward sets dx = add + the gradient with respect to x, and adds to dWeight. add may be zero, or dx.
 	RMSNormBackward(dx, dWeight, dOut, x, weight, rstd, add Tensor)
 
-	// Linear sets y = add + x·wᵀ. y, add [N, O]; x [N, I]; w [O, I]. add may be zero, or y.
+	// Linear sets y = add + x·wᵀ. y, add [N, O]; x [N, I]; w [O, I]. add may be zero, or y. Where x and w are bfloat16,
+	// y and add may be float32.
 	Linear(y, x, w, add Tensor)
 	// LinearBackwardInput sets dx = add + dy·w. dx, add [N, I]; dy [N, O]. add may be zero, or dx.
 	LinearBackwardInput(dx, dy, w, add Tensor)

@@ -2,7 +2,7 @@ package gpu
 
 // A Precision is how a device computes the large matrix products: those of Linear, LinearBackwardInput,
 // LinearBackwardWeight, LMHead and LMHeadBackward. Whatever it is, tensors keep their type, sums are float32 and so is
-// everything else that the operators compute.
+// everything else that the operators compute. [Device.Storage] says in which type a model should keep its tensors.
 type Precision string
 
 const (

@@ -2,11 +2,13 @@ package steps
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"athanor/gpu"
 	"athanor/gpu/cpu"
+	"athanor/gpu/cuda"
 )
 
 // Offers lists what a device can do about an attribute of steps that depends on it (hcl:"machine"), the best first. The
@@ -26,16 +28,35 @@ func Offers(device, attribute string) ([]string, error) {
 	return list, d.Close()
 }
 
+// ResolveDevice says what "auto" stands for: the first GPU in a build with CUDA on a machine that has one, else the CPU.
+// Other names are as they are. Whoever plans or runs several steps asks once, so that all run on one kind of device.
+func ResolveDevice(name string) string {
+	if name != "" && name != "auto" {
+		return name
+	}
+	if cuda.Available() {
+		return "cuda"
+	}
+	return "cpu"
+}
+
 // OpenDevice opens a device by its name on the command line: "auto", "cpu", or "cuda" with an optional index. threads
 // is for the CPU; 0 means one per core. The bits of a result never depend on it.
 func OpenDevice(name string, threads int) (gpu.Device, error) {
-	switch kind, _, _ := strings.Cut(name, ":"); kind {
-	case "", "auto", "cpu":
+	switch kind, index, indexed := strings.Cut(ResolveDevice(name), ":"); {
+	case kind == "cuda":
+		n := 0
+		if indexed {
+			var err error
+			if n, err = strconv.Atoi(index); err != nil || n < 0 {
+				return nil, fmt.Errorf("no device is called %q: GPUs are counted from 0, as in cuda:1", name)
+			}
+		}
+		return cuda.Open(n)
+	case kind == "cpu" && !indexed:
 		return cpu.Open(threads)
-	case "cuda":
-		return nil, fmt.Errorf("this build has no CUDA backend: use --device cpu")
 	}
-	return nil, fmt.Errorf("no device is called %q: use auto, cpu or cuda", name)
+	return nil, fmt.Errorf("no device is called %q: use auto, cpu or cuda, or cuda:1 for the second GPU", name)
 }
 
 // Peak is how many operations on float32 numbers per second the device can do at this moment, measured in some 10 ms of

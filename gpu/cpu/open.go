@@ -105,6 +105,9 @@ func (d *device) SetPrecision(p gpu.Precision) error {
 	return nil
 }
 
+// Storage is float32 in every precision: products round what they read.
+func (d *device) Storage(gpu.Precision) gpu.DType { return gpu.F32 }
+
 // Close ends the workers. The device must not be used afterwards.
 func (d *device) Close() error {
 	d.pool.close()

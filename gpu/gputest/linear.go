@@ -1,6 +1,10 @@
 package gputest
 
-import "fmt"
+import (
+	"fmt"
+
+	"athanor/gpu"
+)
 
 func linearTrials() []trial {
 	var all []trial
@@ -16,7 +20,22 @@ func linearTrials() []trial {
 	for _, mode := range addModes {
 		all = append(all, trial{name: "N65,I96,O80,add=" + mode, run: func(f *fixture) { f.linear(65, 96, 80, mode) }})
 	}
+	for _, mode := range addModes[:2] {
+		all = append(all, trial{name: "wide,add=" + mode, run: func(f *fixture) { f.wideResults(mode) }})
+	}
 	return all
+}
+
+// wideResults is Linear from bfloat16 to float32: scores and logits, which no rounding may touch.
+func (f *fixture) wideResults(mode string) {
+	const N, I, O = 33, 96, 80
+	y := f.kept(N, O)
+	add := gpu.Tensor{}
+	if mode != "none" {
+		add = f.grad(N, O)
+	}
+	f.Linear(y, f.in(N, I), f.in(O, I), add)
+	f.result("y", y).alwaysF32()
 }
 
 func (f *fixture) linear(N, I, O int, mode string) {

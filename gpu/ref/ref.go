@@ -91,6 +91,9 @@ func (dev Device) SetPrecision(p gpu.Precision) error {
 	return nil
 }
 
+// Storage is float32 in both, which is to say that nothing is rounded.
+func (Device) Storage(gpu.Precision) gpu.DType { return gpu.F32 }
+
 func (Device) Sync() error  { return nil }
 func (Device) Close() error { return nil }
 

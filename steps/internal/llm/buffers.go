@@ -52,7 +52,7 @@ func (m *Model) Training(maxTokens int) error {
 		if !p.Grad.IsZero() {
 			continue
 		}
-		g, err := m.alloc(p.Weight.Rows, p.Weight.Cols)
+		g, err := m.alloc(gpu.F32, p.Weight.Rows, p.Weight.Cols)
 		if err != nil {
 			return fmt.Errorf("the gradients of %d parameters: %w", m.Config.Parameters(), err)
 		}
@@ -76,11 +76,11 @@ func (m *Model) reserve(n int, training bool) error {
 	m.buffers.free(m.dev)
 	var allocated []gpu.Tensor
 	var failed error
-	alloc := func(cols int) gpu.Tensor {
+	alloc := func(of gpu.DType, cols int) gpu.Tensor {
 		if failed != nil {
 			return gpu.Tensor{}
 		}
-		t, err := m.dev.Alloc(gpu.F32, n, cols)
+		t, err := m.dev.Alloc(of, n, cols)
 		if err != nil {
 			failed = err
 			return gpu.Tensor{}
@@ -88,9 +88,9 @@ func (m *Model) reserve(n int, training bool) error {
 		allocated = append(allocated, t)
 		return t
 	}
-	b := m.Config.buffers(training, alloc)
+	b := m.Config.buffers(training, m.storage, alloc)
 	if m.lora != nil {
-		b.narrow, b.scaled = alloc(m.lora.config.Rank), alloc(m.lora.config.Rank)
+		b.narrow, b.scaled = alloc(m.storage, m.lora.config.Rank), alloc(m.storage, m.lora.config.Rank)
 	}
 	b.tokens, b.allocated = n, allocated
 	if failed != nil {
@@ -101,19 +101,22 @@ func (m *Model) reserve(n int, training bool) error {
 	return nil
 }
 
-// buffers lays out the working memory; alloc returns N rows of the given number of columns.
-func (c Config) buffers(training bool, alloc func(cols int) gpu.Tensor) buffers {
+// buffers lays out the working memory of a model whose activations are of the type storage; allocate returns N rows of the
+// given type and number of columns.
+func (c Config) buffers(training bool, storage gpu.DType, allocate func(of gpu.DType, cols int) gpu.Tensor) buffers {
+	alloc := func(cols int) gpu.Tensor { return allocate(storage, cols) }
+	kept := func(cols int) gpu.Tensor { return allocate(gpu.F32, cols) } // statistics, and what the host reads
 	d, f, h := c.HiddenSize, c.IntermediateSize, c.NumAttentionHeads
 	q, kv := h*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
 	b := buffers{training: training, layers: make([]saved, c.NumHiddenLayers)}
-	b.last, b.rstd, b.normed, b.hidden = alloc(d), alloc(1), alloc(d), alloc(f)
+	b.last, b.rstd, b.normed, b.hidden = alloc(d), kept(1), alloc(d), alloc(f)
 	for l := range b.layers {
 		if l > 0 && !training {
 			b.layers[l] = b.layers[0]
 			continue
 		}
 		s := saved{
-			x: b.last, mid: b.last, rstd1: alloc(1), rstd2: alloc(1), lse: alloc(h),
+			x: b.last, mid: b.last, rstd1: kept(1), rstd2: kept(1), lse: kept(h),
 			q: alloc(q), out: alloc(q), k: alloc(kv), v: alloc(kv), gate: alloc(f), up: alloc(f),
 		}
 		if training {
@@ -122,7 +125,7 @@ func (c Config) buffers(training bool, alloc func(cols int) gpu.Tensor) buffers 
 		b.layers[l] = s
 	}
 	if c.Score {
-		b.score, b.dScore = alloc(1), alloc(1)
+		b.score, b.dScore = kept(1), alloc(1)
 	}
 	if training {
 		b.dx, b.dNormed, b.dHidden = alloc(d), alloc(d), alloc(f)
@@ -138,8 +141,9 @@ func (b *buffers) free(dev gpu.Device) {
 	*b = buffers{}
 }
 
-// TrainingMemory is what training needs on the device, in bytes: float32 weights, gradients and the two moments of
-// AdamW, and the activations of a stream of up to maxTokens tokens. What the device itself needs is not in it.
+// TrainingMemory is what training needs on the device in float32, in bytes: weights, gradients and the two moments of
+// AdamW, and the activations of a stream of up to maxTokens tokens. With bfloat16 tensors it is less: half the activations,
+// and half as much again of weights. What the device itself needs is not in it.
 func (c Config) TrainingMemory(maxTokens int) int64 {
 	return 4 * (4*c.Parameters() + c.activations(true)*int64(maxTokens))
 }
@@ -152,7 +156,7 @@ func (c Config) InferenceMemory(maxTokens int) int64 {
 // activations counts the float32 values of working memory per token.
 func (c Config) activations(training bool) int64 {
 	var columns int64
-	c.buffers(training, func(cols int) gpu.Tensor {
+	c.buffers(training, gpu.F32, func(_ gpu.DType, cols int) gpu.Tensor {
 		columns += int64(cols)
 		return gpu.Tensor{}
 	})

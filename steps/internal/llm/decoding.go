@@ -12,7 +12,7 @@ type decoding struct {
 	caches          []gpu.Cache // one per layer
 
 	gathered gpu.Tensor // [R, D] the activations whose logits are wanted
-	logits   gpu.Tensor // [R, V]
+	logits   gpu.Tensor // [R, V] float32
 }
 
 // logitRows bounds R: the logits of more tokens are computed in several parts.
@@ -29,8 +29,8 @@ func (d *decoding) reserveCache(m *Model, slots, capacity int) error {
 	for range m.Config.NumHiddenLayers {
 		c := gpu.Cache{Capacity: capacity}
 		var err error
-		if c.K, err = m.dev.Alloc(gpu.F32, slots*capacity, width); err == nil {
-			c.V, err = m.dev.Alloc(gpu.F32, slots*capacity, width)
+		if c.K, err = m.dev.Alloc(m.storage, slots*capacity, width); err == nil {
+			c.V, err = m.dev.Alloc(m.storage, slots*capacity, width)
 		}
 		d.caches = append(d.caches, c)
 		if err != nil {
@@ -49,7 +49,7 @@ func (d *decoding) reserveLogits(m *Model, n int) error {
 	}
 	d.freeLogits(m.dev)
 	var err error
-	if d.gathered, err = m.dev.Alloc(gpu.F32, n, m.Config.HiddenSize); err == nil {
+	if d.gathered, err = m.dev.Alloc(m.storage, n, m.Config.HiddenSize); err == nil {
 		d.logits, err = m.dev.Alloc(gpu.F32, n, m.Config.VocabSize)
 	}
 	if err != nil {

@@ -16,4 +16,7 @@
 //
 // The package knows no tokens as text, no data, no objective and no optimizer: tokenizers are steps/internal/bpe, the
 // training loop is steps/internal/train. The letters N, D, H, G, E, F, L and V are those of package gpu.
+//
+// A model is float32 until [Model.SetPrecision] asks for something else; a device that keeps tensors in bfloat16 then gets
+// weights with float32 masters beside them, which are what optimizers update and folders and checkpoints hold (param.go).
 package llm

@@ -223,10 +223,9 @@ func (m *Model) read(name string) fill {
 
 // readParam returns the elements of a weight on the device.
 func (m *Model) readParam(p *Param) fill {
-	w := p.Weight
-	flat, from := w.Reshape(w.Len(), 1), 0
+	from := 0
 	return func(dst []float32) error {
-		m.dev.Read(dst, flat.Slice(from, from+len(dst)))
+		p.Read(m.dev, dst, from)
 		from += len(dst)
 		return nil
 	}

@@ -75,17 +75,9 @@ func (m *Model) AddLoRA(l LoRA, seed uint64) error {
 	}
 	state := &lora{config: l}
 	var err error
-	if state.scale, err = m.alloc(l.Rank, l.Rank); err != nil {
+	if state.frozen, err = m.alloc(gpu.F32, 1, m.Config.HiddenSize); err != nil {
 		return err
 	}
-	if state.frozen, err = m.alloc(1, m.Config.HiddenSize); err != nil {
-		return err
-	}
-	diagonal := make([]float32, l.Rank*l.Rank)
-	for i := range l.Rank {
-		diagonal[i*l.Rank+i] = float32(l.Alpha / float64(l.Rank))
-	}
-	m.dev.Write(state.scale, diagonal)
 	for _, p := range m.params {
 		if p.role == roleScore {
 			state.params = append(state.params, p)
@@ -99,7 +91,36 @@ func (m *Model) AddLoRA(l LoRA, seed uint64) error {
 		state.params = append(state.params, p.adapter.a, p.adapter.b)
 	}
 	m.lora = state
+	if err := m.setScale(); err != nil {
+		return err
+	}
 	return m.dev.Sync()
+}
+
+// setScale makes the matrix that scales what adapters add, in the model's storage.
+func (m *Model) setScale() error {
+	l := m.lora
+	if !l.scale.IsZero() {
+		m.free(l.scale)
+	}
+	var err error
+	l.scale, err = m.scale(m.storage)
+	return err
+}
+
+// scale is α/r times the identity [r, r]. In bfloat16 it is rounded, which changes nothing
+// where α/r is a power of two.
+func (m *Model) scale(of gpu.DType) (gpu.Tensor, error) {
+	r := m.lora.config.Rank
+	diagonal := make([]float32, r*r)
+	for i := range r {
+		diagonal[i*r+i] = float32(m.lora.config.Alpha / float64(r))
+	}
+	t, err := m.alloc(of, r, r)
+	if err == nil {
+		m.dev.Write(t, diagonal)
+	}
+	return t, err
 }
 
 // Adapted reports whether the model has adapters.
@@ -114,7 +135,10 @@ func (m *Model) newAdapter(w *Param, rank int, seed uint64) (*adapter, error) {
 	}
 	for _, p := range []*Param{out.a, out.b} {
 		var err error
-		if p.Weight, err = m.alloc(p.Shape[0], p.Shape[1]); err != nil {
+		if p.Weight, err = m.alloc(gpu.F32, p.Shape[0], p.Shape[1]); err != nil {
+			return nil, err
+		}
+		if err := m.store(p); err != nil {
 			return nil, err
 		}
 	}
@@ -179,6 +203,14 @@ func (m *Model) Merge() error {
 	if err := m.dev.SetPrecision(gpu.Float32); err != nil {
 		return err
 	}
+	scale := m.lora.scale
+	if scale.Type != gpu.F32 {
+		var err error
+		if scale, err = m.scale(gpu.F32); err != nil {
+			return fmt.Errorf("merging adapters: %w", err)
+		}
+		defer m.free(scale)
+	}
 	for _, p := range m.params {
 		if p.adapter == nil {
 			continue
@@ -187,8 +219,10 @@ func (m *Model) Merge() error {
 		if err != nil {
 			return fmt.Errorf("merging an adapter: %w", err)
 		}
-		m.dev.Linear(scaled, p.adapter.b.Weight, m.lora.scale, gpu.Tensor{})
-		m.dev.LinearBackwardInput(p.Weight, scaled, p.adapter.a.Weight, p.Weight)
+		whole := p.float32()
+		m.dev.Linear(scaled, p.adapter.b.float32(), scale, gpu.Tensor{})
+		m.dev.LinearBackwardInput(whole, scaled, p.adapter.a.float32(), whole)
+		m.round(p)
 		err = m.dev.Sync()
 		m.dev.Free(scaled)
 		if err != nil {

@@ -3,21 +3,10 @@ package llm
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"athanor/gpu"
 )
-
-// A Param is one tensor of weights.
-type Param struct {
-	Name   string     // Hugging Face's: "model.layers.0.self_attn.q_proj.weight"
-	Shape  []int      // [O, I] of a matrix, [D] of a norm
-	Weight gpu.Tensor // float32; a norm is [1, D]
-	Grad   gpu.Tensor // float32; zero before Training
-	Decay  bool       // weight decay applies: matrices of linear layers, not norms, not embeddings, not a tied head
-
-	role    role
-	adapter *adapter // nil: none
-}
 
 // A Model is a Llama on a device. Its methods are called from one goroutine at a time.
 type Model struct {
@@ -25,6 +14,7 @@ type Model struct {
 
 	dev       gpu.Device
 	precision gpu.Precision // of Forward, LogProbs and Backward
+	storage   gpu.DType     // of weights, activations and caches
 	rope      *gpu.Rope
 	params    []*Param
 	embed     *Param // [V, D]
@@ -54,7 +44,7 @@ func New(dev gpu.Device, c Config) (*Model, error) {
 	}
 	m := &Model{Config: c, dev: dev, precision: gpu.Float32, rope: c.rope()}
 	for _, s := range c.tensors() {
-		w, err := m.alloc(s.rows(), s.cols())
+		w, err := m.alloc(gpu.F32, s.rows(), s.cols())
 		if err != nil {
 			m.Close()
 			return nil, fmt.Errorf("the weights of a model of %d parameters: %w", c.Parameters(), err)
@@ -86,12 +76,19 @@ func (m *Model) bind() {
 	}
 }
 
-func (m *Model) alloc(rows, cols int) (gpu.Tensor, error) {
-	t, err := m.dev.Alloc(gpu.F32, rows, cols)
+// alloc returns a tensor that lives as long as the model.
+func (m *Model) alloc(of gpu.DType, rows, cols int) (gpu.Tensor, error) {
+	t, err := m.dev.Alloc(of, rows, cols)
 	if err == nil {
 		m.allocated = append(m.allocated, t)
 	}
 	return t, err
+}
+
+// free gives a tensor of alloc back before that.
+func (m *Model) free(t gpu.Tensor) {
+	m.allocated = slices.DeleteFunc(m.allocated, func(a gpu.Tensor) bool { return a.Mem == t.Mem })
+	m.dev.Free(t)
 }
 
 // SetRope gives the model another base of its rotary frequencies and another scaling of them, nil for none.
@@ -107,19 +104,6 @@ func (m *Model) SetRope(theta float64, scaling *RopeScaling) error {
 
 // Device is the device that holds the model.
 func (m *Model) Device() gpu.Device { return m.dev }
-
-// SetPrecision says how Forward, LogProbs and Backward compute their products from now on; a model begins with
-// gpu.Float32. Logits and Generate are float32 always.
-func (m *Model) SetPrecision(p gpu.Precision) error {
-	if err := m.dev.SetPrecision(p); err != nil {
-		return err
-	}
-	m.precision = p
-	return nil
-}
-
-// Precision is what SetPrecision has set.
-func (m *Model) Precision() gpu.Precision { return m.precision }
 
 // Params returns the weights to train, always in the same order: embeddings, layers from the first to the last, norm,
 // head. A tied head is the embedding table and is not listed again. Of a model with adapters it returns those.

@@ -60,7 +60,7 @@ func hidden(name string, r role) bool {
 // NormIsOne reports whether the final norm's weight is 1 throughout, as initial weights have it without MuP.
 func (m *Model) NormIsOne() (bool, error) {
 	gain := make([]float32, m.norm.Weight.Len())
-	m.dev.Read(gain, m.norm.Weight)
+	m.norm.Read(m.dev, gain, 0)
 	for _, g := range gain {
 		if g != 1 {
 			return false, m.dev.Sync()

@@ -139,14 +139,14 @@ func (m *Model) Init(seed uint64) error {
 
 // write fills a tensor on the device.
 func (m *Model) write(p *Param, next fill) error {
-	flat := p.Weight.Reshape(p.Weight.Len(), 1)
-	buf := make([]float32, min(chunk, flat.Rows))
-	for from := 0; from < flat.Rows; from += len(buf) {
-		buf = buf[:min(len(buf), flat.Rows-from)]
+	n := p.Weight.Len()
+	buf := make([]float32, min(chunk, n))
+	for from := 0; from < n; from += len(buf) {
+		buf = buf[:min(len(buf), n-from)]
 		if err := next(buf); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
-		m.dev.Write(flat.Slice(from, from+len(buf)), buf)
+		p.Write(m.dev, from, buf)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (r *Run) Do(ctx context.Context, rt *steps.Runtime) (Outcome, error) {
 	}
 	defer m.Close()
 	if err := r.Numerics.Apply(m); err != nil {
-		return Outcome{}, err
+		return Outcome{}, r.blame(err, r.micro(batches))
 	}
 	if r.Prepare != nil {
 		if err := r.Prepare(m); err != nil {

@@ -151,7 +151,7 @@ func (t *Training) weights() [][]float32 {
 	var all [][]float32
 	for _, p := range t.model.Params() {
 		w := make([]float32, p.Weight.Len())
-		t.model.Device().Read(w, p.Weight)
+		p.Read(t.model.Device(), w, 0)
 		all = append(all, w)
 	}
 	return all
@@ -160,7 +160,7 @@ func (t *Training) weights() [][]float32 {
 // write sets the policy's weights.
 func (t *Training) write(weights [][]float32) {
 	for i, p := range t.model.Params() {
-		t.model.Device().Write(p.Weight, weights[i])
+		p.Write(t.model.Device(), 0, weights[i])
 	}
 }
 

@@ -22,6 +22,7 @@ type AdamW struct {
 type optimizer struct {
 	dev     gpu.Device
 	config  AdamW
+	params  []*llm.Param
 	names   []string
 	tensors []gpu.AdamWTensor
 	grads   []gpu.Tensor
@@ -30,9 +31,9 @@ type optimizer struct {
 }
 
 func newOptimizer(dev gpu.Device, params []*llm.Param, config AdamW) (*optimizer, error) {
-	o := &optimizer{dev: dev, config: config}
+	o := &optimizer{dev: dev, config: config, params: params}
 	for _, p := range params {
-		t := gpu.AdamWTensor{Weight: p.Weight, Grad: p.Grad}
+		t := gpu.AdamWTensor{Weight: p.Weight, Master: p.Master, Grad: p.Grad}
 		for _, moment := range []*gpu.Tensor{&t.M, &t.V} {
 			m, err := dev.Alloc(gpu.F32, p.Weight.Rows, p.Weight.Cols)
 			if err != nil {

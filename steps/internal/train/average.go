@@ -76,9 +76,9 @@ func (a *averager) sample() error {
 	if a.config.Kind == EMA && a.samples > 1 {
 		rate = 1 - a.config.Decay
 	}
-	a.chunks(func(t gpu.Tensor, values []float32) {
+	a.chunks(func(p *llm.Param, from int, values []float32) {
 		weights := a.buffer[:len(values)]
-		a.dev.Read(weights, t)
+		p.Read(a.dev, weights, from)
 		for i, w := range weights {
 			// Written as a sum of rounded products, so that no machine fuses them: equal bits everywhere.
 			values[i] += float32(rate * (float64(w) - float64(values[i])))
@@ -89,19 +89,18 @@ func (a *averager) sample() error {
 
 // apply sets the weights to the average.
 func (a *averager) apply() error {
-	a.chunks(func(t gpu.Tensor, values []float32) { a.dev.Write(t, values) })
+	a.chunks(func(p *llm.Param, from int, values []float32) { p.Write(a.dev, from, values) })
 	return a.dev.Sync()
 }
 
 // chunks visits all weights with their averages, piece by piece.
-func (a *averager) chunks(visit func(t gpu.Tensor, values []float32)) {
+func (a *averager) chunks(visit func(p *llm.Param, from int, values []float32)) {
 	at := 0
 	for _, p := range a.params {
-		flat := p.Weight.Reshape(p.Weight.Len(), 1)
-		for from := 0; from < flat.Rows; from += chunk {
-			to := min(from+chunk, flat.Rows)
-			visit(flat.Slice(from, to), a.values[at+from:at+to])
+		n := p.Weight.Len()
+		for from := 0; from < n; from += chunk {
+			visit(p, from, a.values[at+from:at+min(from+chunk, n)])
 		}
-		at += flat.Rows
+		at += n
 	}
 }

@@ -28,12 +28,25 @@ func openRef() float32Device { return float32Device{ref.Open().(ref.Device)} }
 func (d float32Device) AdamW(tensors []gpu.AdamWTensor, h gpu.AdamWStep) {
 	d.Device.AdamW(tensors, h)
 	for _, a := range tensors {
-		for _, t := range []gpu.Tensor{a.Weight, a.M, a.V} {
+		for _, t := range []gpu.Tensor{a.Weight, a.Master, a.M, a.V} {
+			if t.IsZero() {
+				continue
+			}
 			values := make([]float32, t.Len())
 			d.Read(values, t)
 			d.Write(t, values)
 		}
 	}
+}
+
+// bfloat16Device keeps weights and activations in bfloat16, as GPUs do.
+type bfloat16Device struct{ float32Device }
+
+func (bfloat16Device) Storage(p gpu.Precision) gpu.DType {
+	if p == gpu.BFloat16 {
+		return gpu.BF16
+	}
+	return gpu.F32
 }
 
 func newModel(t testing.TB, dev gpu.Device) *llm.Model {

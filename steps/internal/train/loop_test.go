@@ -71,7 +71,8 @@ func newLoop(m *llm.Model, source Source, observer Observer) *Loop {
 
 // An outcome is all that a run leaves behind, but for times.
 type outcome struct {
-	weights []float32
+	weights []float32 // what the operators read
+	trained []float32 // and what they were rounded from
 	average []float32
 	metrics []string
 	seen    []int64
@@ -105,6 +106,8 @@ func attempt(t *testing.T, dev gpu.Device, p gpu.Precision, dir string, every ti
 		w := make([]float32, p.Weight.Len())
 		m.Device().Read(w, p.Weight)
 		out.weights = append(out.weights, w...)
+		p.Read(m.Device(), w, 0)
+		out.trained = append(out.trained, w...)
 	}
 	return out, err
 }
@@ -132,6 +135,9 @@ func readMetrics(t *testing.T, path string) []string {
 
 func TestPitfall01ResumedRunIsTheSame(t *testing.T) {
 	t.Run("ref", func(t *testing.T) { resumedRunIsTheSame(t, openRef(), gpu.Float32) })
+	t.Run("bfloat16 tensors", func(t *testing.T) {
+		resumedRunIsTheSame(t, bfloat16Device{openRef()}, gpu.BFloat16)
+	})
 	dev, err := cpu.Open(2)
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +191,7 @@ func resumedRunIsTheSame(t *testing.T, dev gpu.Device, p gpu.Precision) {
 			if !slices.Equal(got.metrics, whole.metrics) {
 				t.Errorf("metrics:\n%s\nof an uninterrupted run:\n%s", strings.Join(got.metrics, "\n"), strings.Join(whole.metrics, "\n"))
 			}
-			if !slices.Equal(got.weights, whole.weights) {
+			if !slices.Equal(got.weights, whole.weights) || !slices.Equal(got.trained, whole.trained) {
 				t.Error("the weights at the end differ from an uninterrupted run's")
 			}
 			if !slices.Equal(got.average, whole.average) {

@@ -38,7 +38,7 @@ type state struct {
 
 const (
 	stateName   = "state.json"
-	tensorsName = "tensors.f32" // per tensor: weights, first moments, second moments; float32, little-endian
+	tensorsName = "tensors.f32" // per tensor: weights (masters where there are), first moments, second moments; float32, little-endian
 	averageName = "average.f32" // per tensor: the average of its weights; as above
 )
 
@@ -148,9 +148,9 @@ const chunk = 1 << 18
 func (o *optimizer) write(w io.Writer) error {
 	out := bufio.NewWriterSize(w, 4*chunk)
 	values, bytes := make([]float32, chunk), make([]byte, 4*chunk)
-	err := o.chunks(func(t gpu.Tensor) error {
-		v := values[:t.Len()]
-		o.dev.Read(v, t)
+	err := o.chunks(func(part part) error {
+		v := values[:part.n]
+		part.read(v)
 		return writeFloats(out, v, bytes)
 	})
 	if err == nil {
@@ -165,12 +165,12 @@ func (o *optimizer) write(w io.Writer) error {
 // read sets the weights and moments from what write wrote.
 func (o *optimizer) read(r io.Reader) error {
 	values, bytes := make([]float32, chunk), make([]byte, 4*chunk)
-	err := o.chunks(func(t gpu.Tensor) error {
-		v := values[:t.Len()]
+	err := o.chunks(func(part part) error {
+		v := values[:part.n]
 		if err := readFloats(r, v, bytes); err != nil {
 			return err
 		}
-		o.dev.Write(t, v)
+		part.write(v)
 		return nil
 	})
 	if err == nil {
@@ -179,19 +179,36 @@ func (o *optimizer) read(r io.Reader) error {
 	return err
 }
 
+// A part is n elements of a weight or of a moment.
+type part struct {
+	n     int
+	read  func(dst []float32)
+	write func(src []float32)
+}
+
 // chunks visits all weights and moments, piece by piece.
-func (o *optimizer) chunks(visit func(t gpu.Tensor) error) error {
-	for i, a := range o.tensors {
-		for _, t := range []gpu.Tensor{a.Weight, a.M, a.V} {
-			flat := t.Reshape(t.Len(), 1)
-			for from := 0; from < flat.Rows; from += chunk {
-				if err := visit(flat.Slice(from, min(from+chunk, flat.Rows))); err != nil {
+func (o *optimizer) chunks(visit func(part) error) error {
+	for i, p := range o.params {
+		weight := func(from, n int) part {
+			return part{n, func(dst []float32) { p.Read(o.dev, dst, from) }, func(src []float32) { p.Write(o.dev, from, src) }}
+		}
+		for _, pieces := range []func(from, n int) part{weight, o.moment(o.tensors[i].M), o.moment(o.tensors[i].V)} {
+			for from := 0; from < p.Weight.Len(); from += chunk {
+				if err := visit(pieces(from, min(chunk, p.Weight.Len()-from))); err != nil {
 					return fmt.Errorf("%s: %w", o.names[i], err)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// moment cuts a moment into parts.
+func (o *optimizer) moment(t gpu.Tensor) func(from, n int) part {
+	return func(from, n int) part {
+		some := t.Reshape(t.Len(), 1).Slice(from, from+n)
+		return part{n, func(dst []float32) { o.dev.Read(dst, some) }, func(src []float32) { o.dev.Write(some, src) }}
+	}
 }
 
 // write puts the average into w.
