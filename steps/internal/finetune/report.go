@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"athanor/steps"
-	"athanor/steps/internal/recorded"
 	"athanor/steps/internal/llm"
+	"athanor/steps/internal/recorded"
 	"athanor/steps/internal/sampling"
 )
 
