@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -147,41 +146,20 @@ func message(c *Columns, raw json.RawMessage) (corpus.Message, error) {
 	}
 	if c.Role == nil && c.Content == nil && !m.has(nil, "role") && m.has(nil, "from") {
 		out := corpus.Message{Role: m.text(nil, "from"), Content: m.text(nil, "value")}
+		called := out.Role == "function_call"
 		if role, ok := shareGPT[out.Role]; ok && c.Roles == nil {
 			out.Role = role
 		}
+		if calls, err := functions(json.RawMessage(out.Content)); called && err == nil {
+			out.Content, out.ToolCalls = "", calls
+		}
 		return out, m.err
 	}
-	out := corpus.Message{Role: m.text(c.Role, "role"), ToolCalls: m.list("tool_calls")}
+	out := corpus.Message{Role: m.text(c.Role, "role"), ToolCalls: m.functions("tool_calls")}
 	if m.has(c.Content, "content") || out.ToolCalls == "" { // a call needs no words
 		out.Content = m.text(c.Content, "content")
 	}
 	return out, m.err
-}
-
-// list reads a list of objects, or a string that holds one, as JSON; "" if it is not there, null or empty.
-func (p *parser) list(name string) corpus.JSON {
-	raw, ok := p.object[name]
-	if !ok {
-		return ""
-	}
-	var text string
-	if json.Unmarshal(raw, &text) == nil && text != "" {
-		raw = json.RawMessage(text)
-	}
-	var objects []map[string]json.RawMessage
-	var short bytes.Buffer
-	if err := json.Unmarshal(raw, &objects); err != nil || json.Compact(&short, raw) != nil {
-		if text == "" && string(raw) == `""` {
-			return ""
-		}
-		p.fail("its column %q is not a list of objects", name)
-		return ""
-	}
-	if len(objects) == 0 {
-		return ""
-	}
-	return corpus.JSON(strings.ToValidUTF8(short.String(), "\uFFFD"))
 }
 
 func (p *parser) isBool(name string) bool {

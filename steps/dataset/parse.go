@@ -42,8 +42,14 @@ func (src *source) parse(data []byte) (corpus.Document, corpus.Shape, error) {
 	default:
 		d.Text = p.text(c.Text, "text")
 	}
-	if len(d.Messages) > 0 {
-		d.Messages[0].Tools = p.list("tools")
+	if shape == corpus.TextShape {
+		return d, shape, p.err
+	}
+	switch tools := p.functions("tools"); {
+	case len(d.Messages) > 0:
+		d.Messages[0].Tools = tools
+	case tools != "":
+		p.fail("its tools belong to a dialogue: write the prompt as a list of messages")
 	}
 	return d, shape, p.err
 }

@@ -7,20 +7,17 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"time"
 
 	"athanor/steps"
+	"athanor/steps/internal/program"
 )
 
 // program runs a program and reads its standard output as JSON lines.
 func (r *reader) program(ctx context.Context, src *source, b *ProgramSource) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	cmd := exec.CommandContext(running, b.Command[0], b.Command[1:]...)
-	cmd.Dir = r.spec.Dir
+	cmd := program.New(running, r.spec.Dir, b.Command)
 	cmd.Stderr = &src.stderr
-	cmd.WaitDelay = 5 * time.Second
-	ownGroup(cmd) // `go run` and shells have children, which must stop as well
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err

@@ -202,7 +202,7 @@ func (t *training) settle(rt *steps.Runtime) {
 
 func (t *training) report(rt *steps.Runtime) error {
 	r := finetune.Report{Title: "Direct preference optimisation", Unit: t.unit, Samples: t.observer.Samples()}
-	r.Row("parameters", "%d", t.model.Config.Parameters())
+	r.Trained(&t.settings, t.model.Config)
 	r.Row("run", "%d %s in %d steps, %d epochs", t.summary.Tokens, t.unit, t.summary.Steps, t.config.Epochs)
 	r.Row("loss", "%s, beta %g", t.config.Variant, t.config.beta())
 	r.Row("context", "%d tokens", t.base.Context)

@@ -26,12 +26,15 @@ func (p *pairing) report(pairs []pair) error {
 	for i := range pairs {
 		sum += pairs[i].margin()
 		prompts[pairs[i].prompt] = true
-		won[p.config.Answers[pairs[i].chosen.source].Name] += 1 / float64(len(pairs))
+		won[p.config.Answers[pairs[i].chosen.source].Name]++
 		if pairs[i].prompt.held {
 			held++
 		}
 	}
 	mean := sum / float64(len(pairs))
+	for name := range won {
+		won[name] /= float64(len(pairs))
+	}
 	rt := p.runtime
 	rt.Set("pairs", len(pairs))
 	rt.Set("prompts", len(prompts))

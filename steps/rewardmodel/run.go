@@ -176,7 +176,7 @@ func (t *training) settle(rt *steps.Runtime, c calibration) {
 
 func (t *training) report(rt *steps.Runtime, c calibration) error {
 	r := finetune.Report{Title: "Reward model", Unit: "pairs"}
-	r.Row("parameters", "%d", t.model.Config.Parameters())
+	r.Trained(&t.settings, t.model.Config)
 	r.Row("run", "%d pairs in %d steps, %d epochs", t.summary.Tokens, t.summary.Steps, t.config.Epochs)
 	r.Row("context", "%d tokens", t.base.Context)
 	r.Counted("training pairs", &t.data.Counts)

@@ -105,7 +105,7 @@ func (t *training) settle(rt *steps.Runtime) {
 
 func (t *training) report(rt *steps.Runtime) error {
 	r := finetune.Report{Title: "Supervised fine-tuning", Unit: "conversations", Samples: t.observer.Samples()}
-	r.Row("parameters", "%d", t.model.Config.Parameters())
+	r.Trained(&t.settings, t.model.Config)
 	r.Row("run", "%d conversations in %d steps, %d epochs", t.summary.Tokens, t.summary.Steps, t.config.Epochs)
 	r.Row("context", "%d tokens", t.base.Context)
 	r.Counted("training conversations", &t.data.Counts)

@@ -76,7 +76,7 @@ type Document struct {
 	// What [CreateAnswers] and [CreateJudged] write beside those.
 	Reference string   // of messages: the answer that the prompt's source has; "" if it has none
 	Score     *float64 // of messages: how good the last one is; nil where nothing scored it
-	Verdict   *Verdict // of a preference; it is for people and other tools, and not read back
+	Verdict   *Verdict // of a preference
 }
 
 // A Verdict says how a preference came about.

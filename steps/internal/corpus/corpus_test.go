@@ -222,3 +222,67 @@ func TestHash(t *testing.T) {
 		seen[h] = i
 	}
 }
+
+// TestWiden: a dataset whose first documents have no calls and whose later ones do has the bytes of one that began with
+// the columns for them, of every kind of rows; and one without calls has no such columns.
+func TestWiden(t *testing.T) {
+	score := 1.5
+	dialogue := func(i int) []Message {
+		return []Message{{Role: "user", Content: fmt.Sprint("question ", i)}, {Role: "assistant", Content: "a"}}
+	}
+	for name, kind := range map[string]struct {
+		create func(dir string) *Writer
+		doc    func(i int) Document
+	}{
+		"messages": {Create, func(i int) Document { return Document{Messages: dialogue(i)} }},
+		"labelled": {Create, func(i int) Document { return Document{Messages: dialogue(i), Label: &yes} }},
+		"answers":  {CreateAnswers, func(i int) Document { return Document{Messages: dialogue(i), Reference: "r", Score: &score} }},
+		"judged": {CreateJudged, func(i int) Document {
+			return Document{Messages: dialogue(i)[:1], Chosen: "c", Rejected: "r", Verdict: &Verdict{1, 0.5, "one", "two"}}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			docs := make([]Document, 40)
+			for i := range docs {
+				docs[i] = kind.doc(i)
+			}
+			docs[30].Messages[0].Tools = `[{"name":"f"}]`
+			fill := func(docs []Document, from bool) (string, string) {
+				dir := t.TempDir()
+				w := kind.create(dir)
+				w.calls = from
+				for i := range docs {
+					if err := w.Write([]string{Train, Train, Holdout}[i%3], &docs[i]); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := w.Close(&Stats{}); err != nil {
+					t.Fatal(err)
+				}
+				files, err := filepath.Glob(filepath.Join(dir, "*"))
+				if err != nil || len(files) != 3 {
+					t.Fatal(files, err)
+				}
+				var all []byte
+				for _, file := range files {
+					data, err := os.ReadFile(file)
+					if err != nil {
+						t.Fatal(err)
+					}
+					all = append(all, data...)
+				}
+				return dir, string(all)
+			}
+			dir, late := fill(docs, false)
+			if _, early := fill(docs, true); late != early {
+				t.Error("the bytes differ from those of a dataset that had the columns from the start")
+			}
+			if got := read(t, dir, Train); !reflect.DeepEqual(got[0], docs[0]) || len(got) != 27 {
+				t.Errorf("%d documents, the first %+v", len(got), got[0])
+			}
+			if _, none := fill(docs[:30], false); strings.Contains(none, "tool_calls") || strings.Contains(none, "tools") || !strings.Contains(late, "tool_calls") {
+				t.Error("columns for calls where there are none, or none where there are")
+			}
+		})
+	}
+}

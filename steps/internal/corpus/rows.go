@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -35,6 +36,7 @@ type rowReader struct {
 	lists         map[string]*turns // of one row, by the column of Document
 	input, answer string            // of one row: what the prompt is about, and the completion
 	tools         string            // of one row
+	verdict       Verdict           // of one row
 	nested        bool              // of one row: it has calls in columns of their own
 }
 
@@ -132,6 +134,18 @@ func (r *rowReader) aside(column int, schema *parquet.Schema, name, label string
 				d.Score = &score
 			}
 		}
+	case strings.HasSuffix(name, "_score") && leaf.Node.Type().Kind() == parquet.Double:
+		r.set[column] = func(_ *Document, v parquet.Value) {
+			if name == "chosen_score" {
+				r.verdict.ChosenScore = v.Double()
+			} else if name == "rejected_score" {
+				r.verdict.RejectedScore = v.Double()
+			}
+		}
+	case name == "chosen_source" && leaf.Node.Type().Kind() == parquet.ByteArray:
+		r.set[column] = func(_ *Document, v parquet.Value) { r.verdict.ChosenSource = string(v.ByteArray()) }
+	case name == "rejected_source" && leaf.Node.Type().Kind() == parquet.ByteArray:
+		r.set[column] = func(_ *Document, v parquet.Value) { r.verdict.RejectedSource = string(v.ByteArray()) }
 	case name == "reference" && leaf.Node.Type().Kind() == parquet.ByteArray:
 		r.set[column] = func(d *Document, v parquet.Value) { d.Reference = string(v.ByteArray()) }
 	}
@@ -183,7 +197,7 @@ func (r *rowReader) next(rows parquet.Rows) (err error) {
 
 func (r *rowReader) document(row parquet.Row) (Document, error) {
 	var d Document
-	r.input, r.answer, r.tools, r.nested = "", "", "", false
+	r.input, r.answer, r.tools, r.nested, r.verdict = "", "", "", false, Verdict{}
 	for _, t := range r.lists {
 		t.roles, t.contents, t.calls = t.roles[:0], t.contents[:0], t.calls[:0]
 	}
@@ -205,6 +219,10 @@ func (r *rowReader) document(row parquet.Row) (Document, error) {
 	}
 	if len(d.Messages) > 0 {
 		d.Messages[0].Tools = JSON(r.tools)
+	}
+	if r.verdict != (Verdict{}) {
+		verdict := r.verdict
+		d.Verdict = &verdict
 	}
 	return d, nil
 }

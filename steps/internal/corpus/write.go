@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -18,54 +19,6 @@ const (
 	rowGroupRows  = 1 << 16
 	fileBytes     = 512 << 20
 	statsName     = "stats.json"
-)
-
-// One struct per Shape; the tags are the column names of Hugging Face. No column has statistics: the least and the
-// greatest text of a page are of no use to anyone.
-type (
-	textRow struct {
-		Text string `parquet:"text,plain"`
-	}
-	messageRow struct {
-		Role      string  `parquet:"role,plain"`
-		Content   string  `parquet:"content,plain"`
-		ToolCalls *string `parquet:"tool_calls,optional,plain"` // JSON
-	}
-	messagesRow struct {
-		Messages []messageRow `parquet:"messages,list"`
-		Tools    *string      `parquet:"tools,optional,plain"` // JSON
-	}
-	answeredRow struct {
-		messagesRow
-		Reference string   `parquet:"reference,plain"`
-		Score     *float64 `parquet:"score,optional"`
-	}
-	labelledRow struct {
-		messagesRow
-		Label bool `parquet:"label"`
-	}
-	promptRow struct {
-		Prompt string `parquet:"prompt,plain"`
-	}
-	preferenceRow struct {
-		Prompt   string `parquet:"prompt,plain"`
-		Chosen   string `parquet:"chosen,plain"`
-		Rejected string `parquet:"rejected,plain"`
-	}
-	dialoguePreferenceRow struct {
-		Prompt   []messageRow `parquet:"prompt,list"`
-		Chosen   []messageRow `parquet:"chosen,list"`
-		Rejected []messageRow `parquet:"rejected,list"`
-		Tools    *string      `parquet:"tools,optional,plain"` // JSON
-	}
-	judgedRow struct {
-		dialoguePreferenceRow
-		Margin         float64 `parquet:"margin"`
-		ChosenScore    float64 `parquet:"chosen_score"`
-		RejectedScore  float64 `parquet:"rejected_score"`
-		ChosenSource   string  `parquet:"chosen_source,plain"`
-		RejectedSource string  `parquet:"rejected_source,plain"`
-	}
 )
 
 // What stands beside the columns of a shape.
@@ -82,6 +35,7 @@ type Writer struct {
 	dir    string
 	shape  Shape
 	beside beside
+	calls  bool // a document so far has tools or calls of them, and so all have columns for those
 	splits map[string]*splitWriter
 }
 
@@ -113,12 +67,56 @@ func (w *Writer) Write(split string, d *Document) error {
 	} else if shape != w.shape {
 		return fmt.Errorf("a document of shape %s in a dataset of shape %s", shape, w.shape)
 	}
+	if !w.calls && d.calls() {
+		if err := w.widen(); err != nil {
+			return err
+		}
+	}
 	s := w.splits[split]
 	if s == nil {
-		s = &splitWriter{dir: w.dir, name: split, shape: w.shape, beside: w.beside}
+		s = w.split(split)
 		w.splits[split] = s
 	}
 	return s.write(d)
+}
+
+func (w *Writer) split(name string) *splitWriter {
+	return &splitWriter{dir: w.dir, name: name, shape: w.shape, beside: w.beside, calls: w.calls}
+}
+
+// widen writes what is there anew, with columns for tools and their calls, so that all files have the same ones.
+func (w *Writer) widen() error {
+	w.calls = true
+	for name, old := range w.splits {
+		if err := old.closeFile(); err != nil {
+			return err
+		}
+		s := w.split(name)
+		w.splits[name] = s
+		for _, file := range old.split.Files {
+			narrow := filepath.Join(w.dir, file+".narrow")
+			if err := os.Rename(filepath.Join(w.dir, file), narrow); err != nil {
+				return err
+			}
+			for d, err := range ReadFile(narrow, nil) {
+				if err == nil {
+					err = s.write(&d)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			if err := os.Remove(narrow); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// calls reports whether the document has tools or calls of them.
+func (d *Document) calls() bool {
+	return slices.ContainsFunc(d.Messages, func(m Message) bool { return m.ToolCalls != "" || m.Tools != "" })
 }
 
 // Close finishes the files and writes stats.json: stats with Shape, Kept and Splits filled in here.
@@ -158,6 +156,7 @@ type splitWriter struct {
 	dir, name string
 	shape     Shape
 	beside    beside
+	calls     bool
 	split     Split
 
 	file       *os.File
@@ -202,7 +201,7 @@ func (s *splitWriter) openFile() error {
 		return err
 	}
 	s.file, s.buffer = f, bufio.NewWriterSize(f, 1<<20)
-	s.rows = newRowWriter(s.buffer, s.shape, s.beside)
+	s.rows = newRowWriter(s.buffer, s.shape, s.beside, s.calls)
 	s.groupBytes, s.groupRows, s.written = 0, 0, 0
 	s.split.Files = append(s.split.Files, name)
 	return nil
@@ -233,29 +232,31 @@ type rowWriter interface {
 	close() error
 }
 
-func newRowWriter(w *bufio.Writer, shape Shape, beside beside) rowWriter {
+func newRowWriter(w *bufio.Writer, shape Shape, beside beside, calls bool) rowWriter {
 	switch {
 	case beside == answers && shape == MessagesShape:
-		return newRows(w, func(d *Document) answeredRow { return answeredRow{messagesRows(d), d.Reference, d.Score} })
+		return newRows(w, calls, func(d *Document) answeredRow {
+			return answeredRow{messagesRows(d), answerColumns{d.Reference, d.Score}}
+		})
 	case beside == verdicts && shape == DialoguePreferenceShape:
-		return newRows(w, func(d *Document) judgedRow {
+		return newRows(w, calls, func(d *Document) judgedRow {
 			v := d.Verdict
-			return judgedRow{preferenceRows(d), v.ChosenScore - v.RejectedScore, v.ChosenScore, v.RejectedScore, v.ChosenSource, v.RejectedSource}
+			return judgedRow{preferenceRows(d), verdictColumns{v.ChosenScore - v.RejectedScore, v.ChosenScore, v.RejectedScore, v.ChosenSource, v.RejectedSource}}
 		})
 	}
 	switch shape {
 	case MessagesShape:
-		return newRows(w, messagesRows)
+		return newRows(w, calls, messagesRows)
 	case LabelledShape:
-		return newRows(w, func(d *Document) labelledRow { return labelledRow{messagesRows(d), *d.Label} })
+		return newRows(w, calls, func(d *Document) labelledRow { return labelledRow{messagesRows(d), labelColumn{*d.Label}} })
 	case DialoguePreferenceShape:
-		return newRows(w, preferenceRows)
+		return newRows(w, calls, preferenceRows)
 	case PromptShape:
-		return newRows(w, func(d *Document) promptRow { return promptRow{d.Prompt} })
+		return newRows(w, calls, func(d *Document) promptRow { return promptRow{d.Prompt} })
 	case PreferenceShape:
-		return newRows(w, func(d *Document) preferenceRow { return preferenceRow{d.Prompt, d.Chosen, d.Rejected} })
+		return newRows(w, calls, func(d *Document) preferenceRow { return preferenceRow{d.Prompt, d.Chosen, d.Rejected} })
 	}
-	return newRows(w, func(d *Document) textRow { return textRow{d.Text} })
+	return newRows(w, calls, func(d *Document) textRow { return textRow{d.Text} })
 }
 
 func preferenceRows(d *Document) dialoguePreferenceRow {
@@ -298,12 +299,17 @@ type rows[T any] struct {
 	one [1]T
 }
 
-func newRows[T any](w *bufio.Writer, row func(*Document) T) *rows[T] {
+func newRows[T any](w *bufio.Writer, calls bool, row func(*Document) T) *rows[T] {
 	options := []parquet.WriterOption{
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
 		parquet.CreatedBy("athanor", "1", ""), // not the build's own version: it would change the bytes
 	}
-	for _, path := range parquet.SchemaOf(new(T)).Columns() {
+	schema := plain(new(T))
+	if calls || schema == nil {
+		schema = parquet.SchemaOf(new(T))
+	}
+	options = append(options, schema)
+	for _, path := range schema.Columns() {
 		options = append(options, parquet.SkipPageBounds(path...))
 	}
 	return &rows[T]{w: parquet.NewGenericWriter[T](w, options...), row: row}

@@ -5,12 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
-	"time"
 
 	"athanor/steps/internal/chat"
+	"athanor/steps/internal/program"
 )
 
 // asked is one line that a program reads.
@@ -30,9 +29,8 @@ func (j *Judge) run(ctx context.Context, command []string, answers []Answer) ([]
 			return nil, err
 		}
 	}
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = j.dir, &in, &out, &complaints
-	cmd.WaitDelay = 5 * time.Second
+	cmd := program.New(ctx, j.dir, command)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, &out, &complaints
 	err := cmd.Run()
 	switch {
 	case ctx.Err() != nil:
