@@ -24,7 +24,8 @@ type chatFlags struct {
 	prompt  string
 	system  string
 	mode    string
-	beside  string
+	beside  []string
+	forget  bool
 	threads int
 }
 
@@ -35,8 +36,9 @@ func (a *app) chatCommand() *cobra.Command {
 		Short: "Talk with a model, or let it continue what you write",
 		Long: `Loads the model that a step has made, or a model folder. A model that was trained for conversations answers each line
 that you write and remembers what was said; any other continues each line. --mode decides otherwise. With --prompt it does
-so once and ends; with --beside two models do, one after the other, and their answers bear their names. Ctrl-C stops an
-answer, /reset forgets the conversation, Ctrl-D ends.`,
+so once and ends; with --beside several models do, one after the other, and their answers bear their names. Ctrl-C stops
+an answer, /reset forgets the conversation, Ctrl-D ends. A model that has learned single questions and no conversations
+answers better with --forget.`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.completeAddress,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,7 +52,8 @@ answer, /reset forgets the conversation, Ctrl-D ends.`,
 	cmd.Flags().StringVar(&f.prompt, "prompt", "", "answer or continue this and end")
 	cmd.Flags().StringVar(&f.system, "system", "", "a system message before the conversation")
 	cmd.Flags().StringVar(&f.mode, "mode", "auto", "chat to converse, text to continue texts, auto for what the model was trained for")
-	cmd.Flags().StringVar(&f.beside, "beside", "", "another model to hear as well: an address or a folder")
+	cmd.Flags().StringArrayVar(&f.beside, "beside", nil, "another model to hear as well: an address or a folder (repeatable)")
+	cmd.Flags().BoolVar(&f.forget, "forget", false, "begin a new conversation with each line")
 	cmd.Flags().IntVar(&f.MaxTokens, "max-tokens", 256, "most tokens of an answer; 0 for as many as the model can")
 	cmd.Flags().Float64Var(&f.Temperature, "temperature", 0.8, "divides the logits; 0 always takes the likeliest token")
 	cmd.Flags().IntVar(&f.TopK, "top-k", 0, "draw among so many of the likeliest tokens; 0 for all")
@@ -134,10 +137,10 @@ func (a *app) chat(ctx context.Context, args []string, f *chatFlags, once bool) 
 		}
 	}()
 	models := [][]string{args}
-	if f.beside != "" {
+	for _, beside := range f.beside {
 		path, _ := takePipeline(args, 1)
-		other := []string{f.beside, path}
-		if _, err := os.Stat(filepath.Join(f.beside, "config.json")); err == nil {
+		other := []string{beside, path}
+		if _, err := os.Stat(filepath.Join(beside, "config.json")); err == nil {
 			other = other[:1]
 		}
 		models = append(models, other)
@@ -147,7 +150,7 @@ func (a *app) chat(ctx context.Context, args []string, f *chatFlags, once bool) 
 		if err != nil {
 			return err
 		}
-		if f.beside != "" {
+		if len(f.beside) > 0 {
 			s.label = m[0] + ": "
 		}
 		speakers = append(speakers, s)
@@ -158,11 +161,12 @@ func (a *app) chat(ctx context.Context, args []string, f *chatFlags, once bool) 
 	for _, s := range speakers {
 		fmt.Fprintln(a.err, s.label+s.session.Describe())
 	}
-	return a.converse(ctx, speakers, f.Options)
+	return a.converse(ctx, speakers, f)
 }
 
 // converse answers each line of the standard input.
-func (a *app) converse(ctx context.Context, speakers []*speaker, o chat.Options) error {
+func (a *app) converse(ctx context.Context, speakers []*speaker, f *chatFlags) error {
+	o := f.Options
 	interactive := ui.StyleOf(a.out).Live
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
@@ -178,15 +182,23 @@ func (a *app) converse(ctx context.Context, speakers []*speaker, o chat.Options)
 		case "":
 			continue
 		case "/reset":
-			for _, s := range speakers {
-				if s.dialogue != nil {
-					s.dialogue.Reset()
-				}
-			}
+			reset(speakers)
 			continue
+		}
+		if f.forget {
+			reset(speakers)
 		}
 		if err := a.answers(ctx, speakers, prompt, o); err != nil {
 			fmt.Fprintln(a.err, "Error:", err)
+		}
+	}
+}
+
+// reset forgets the conversations.
+func reset(speakers []*speaker) {
+	for _, s := range speakers {
+		if s.dialogue != nil {
+			s.dialogue.Reset()
 		}
 	}
 }
