@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"athanor/gpu/cpu"
 )
 
 // TestMain lets the tests start their own program as a player.
@@ -32,8 +34,14 @@ func TestMeasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Results) != 5 { // one step, two batches of decoding, training and encoding of tokenizers
-		t.Fatalf("%d results: %+v", len(report.Results), report.Results)
+	device, err := cpu.Open(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer device.Close()
+	// A step in each precision, two batches of decoding, training and encoding of tokenizers.
+	if want := len(device.Precisions()) + 4; len(report.Results) != want {
+		t.Fatalf("%d results instead of %d: %+v", len(report.Results), want, report.Results)
 	}
 	for _, r := range report.Results {
 		for _, e := range r.Entries {
