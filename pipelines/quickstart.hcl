@@ -16,14 +16,14 @@ variable "flops" {
   description = "FLOPs to pre-train with: the scaling law says how large the model is then best."
   validation {
     condition     = var.flops >= 1e12
-    error_message = "flops is at least 1e12, the largest budget of the proxies."
+    error_message = "flops is at least 1e12: more than the proxies have."
   }
 }
 
 variable "max_tokens" {
   type        = number
   default     = 1000000
-  description = "Most tokens that a context stage may take to pass its gate."
+  description = "Most tokens that a context stage may take to pass its gate. With 40960 they are too few: exit code 3."
 }
 
 locals {
@@ -69,7 +69,7 @@ dataset "prose" {
 # pieces of a suitable length. The needle test asks for other facts, in other documents.
 dataset "practice" {
   for_each = {
-    "128" = 180
+    "128" = 180 # bytes
     "256" = 450
     "512" = 1300
   }
@@ -159,6 +159,7 @@ scaling_law "size" {
   }
 }
 
+# The size that the law says for var.flops, and as many tokens as these pay for.
 model "base" {
   tokenizer      = tokenizer.bpe
   n_layer        = scaling_law.size.n_layer
@@ -195,14 +196,15 @@ pretrain "base" {
   }
   eval {
     tokens = 8192
-    needle {
+    needle { # how well it looks back already: watch value_loss fall
       template = local.fact
       values   = "names"
     }
   }
 }
 
-# Longer texts, in two stages, with more practice. Each goes on until short texts are as well predicted as before and every needle is found.
+# Longer texts, in two stages, with more practice. Each goes on until short texts are predicted as well as before and every
+# needle is found. At first the learning rate is high, for the new; then it falls, and the old comes back.
 mixture "long" {
   for_each  = toset(["256", "512"])
   tokenizer = tokenizer.bpe

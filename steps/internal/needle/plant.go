@@ -23,7 +23,8 @@ import (
 //	four layers of width 128, three tenths, context 256,
 //	  values of three tokens, facts said twice                     not within 0.4
 //
-// It helps that the word before a value stands nowhere else.
+// It helps that the word before a value stands nowhere else. Pieces that are shorter than the context leave its end without
+// practice: with pieces of about 450 tokens, a model missed needles in texts of 512 tokens and in no shorter ones.
 
 // A Planting writes facts into documents for training. Each stands there at least twice: from the second time on its value
 // can be known, and only by looking back.
