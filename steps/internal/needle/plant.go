@@ -7,6 +7,25 @@ import (
 	"unicode/utf8"
 )
 
+// Copying a value from afar is the work of an induction head (arXiv 2209.11895), which a model forms all at once after some
+// thousands of chances to. Until then it only knows what values look like, and its loss on them stays at the logarithm of
+// their number. So practice has to be dense. From trials with Llamas of 0.5 to 1.3 million parameters on Go sources, one
+// seed each: millions of training tokens until half of the needles in texts of the training context were found. Values
+// were one of 32 words of one token, a fact was said two to eight times in a piece of the context's 128 tokens.
+//
+//	two layers of width 192, half of the tokens practice           0.2
+//	two layers of width 128, half of them                          0.36
+//	two layers of width 128, three tenths                          not within 0.4
+//	two layers of width 128, all                                   0.12
+//	three layers of width 96, all                                  0.3
+//	the same at a context of 64                                    0.09
+//	the same, always eight times: learning rates 1e-3, 2e-3, 4e-3   0.14, 0.12, 0.15
+//	four layers of width 128, three tenths, context 256,
+//	  values of three tokens, facts said twice                     not within 0.4
+//
+// It helps that the word before a value stands nowhere else. Pieces that are shorter than the context leave its end without
+// practice: with pieces of about 450 tokens, a model missed needles in texts of 512 tokens and in no shorter ones.
+
 // A Planting writes facts into documents for training. Each stands there at least twice: from the second time on its value
 // can be known, and only by looking back.
 type Planting struct {
