@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -55,24 +54,7 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 		set: map[int]func(*Document, parquet.Value){}, rows: make([]parquet.Row, rowsAtOnce), lists: map[string]*turns{},
 		named: columns["prompt"] != "",
 	}
-	plain := map[string]func(*Document, string){
-		name("text"):       func(d *Document, s string) { d.Text = s },
-		name("prompt"):     func(d *Document, s string) { d.Prompt = s },
-		name("completion"): func(_ *Document, s string) { r.answer = s },
-		name("chosen"):     func(d *Document, s string) { d.Chosen = s },
-		name("rejected"):   func(d *Document, s string) { d.Rejected = s },
-	}
-	if columns["input"] != "" { // many files have a column of that name
-		plain[columns["input"]] = func(_ *Document, s string) { r.input = s }
-	}
-	inLists := map[string]func(*Document, string){} // by column and leaf
-	for _, list := range []string{"messages", "prompt", "chosen", "rejected"} {
-		t := &turns{}
-		r.lists[list] = t
-		inLists[name(list)+"/"+name("role")] = func(_ *Document, s string) { t.roles = append(t.roles, s) }
-		inLists[name(list)+"/"+name("content")] = func(_ *Document, s string) { t.contents = append(t.contents, s) }
-		inLists[name(list)+"/tool_calls"] = func(_ *Document, s string) { t.calls = append(t.calls, s) }
-	}
+	plain, inLists := r.columns(name, columns["input"])
 	var have []string
 	wanted := false
 	for i, path := range schema.Columns() {
@@ -113,6 +95,30 @@ func newRowReader(schema *parquet.Schema, columns map[string]string) (*rowReader
 	return r, nil
 }
 
+// columns says what to do with the texts of a row: those of plain columns, by name, and those in lists of messages, by
+// column and leaf. input is a column to take only if it is asked for, because many files have one of that name.
+func (r *rowReader) columns(name func(string) string, input string) (plain, inLists map[string]func(*Document, string)) {
+	plain = map[string]func(*Document, string){
+		name("text"):       func(d *Document, s string) { d.Text = s },
+		name("prompt"):     func(d *Document, s string) { d.Prompt = s },
+		name("completion"): func(_ *Document, s string) { r.answer = s },
+		name("chosen"):     func(d *Document, s string) { d.Chosen = s },
+		name("rejected"):   func(d *Document, s string) { d.Rejected = s },
+	}
+	if input != "" {
+		plain[input] = func(_ *Document, s string) { r.input = s }
+	}
+	inLists = map[string]func(*Document, string){}
+	for _, list := range []string{"messages", "prompt", "chosen", "rejected"} {
+		t := &turns{}
+		r.lists[list] = t
+		inLists[name(list)+"/"+name("role")] = func(_ *Document, s string) { t.roles = append(t.roles, s) }
+		inLists[name(list)+"/"+name("content")] = func(_ *Document, s string) { t.contents = append(t.contents, s) }
+		inLists[name(list)+"/tool_calls"] = func(_ *Document, s string) { t.calls = append(t.calls, s) }
+	}
+	return plain, inLists
+}
+
 // aside takes what may stand beside the columns of a document: a label, and what [CreateAnswers] writes there.
 func (r *rowReader) aside(column int, schema *parquet.Schema, name, label string) {
 	leaf, ok := schema.Lookup(name)
@@ -134,14 +140,10 @@ func (r *rowReader) aside(column int, schema *parquet.Schema, name, label string
 				d.Score = &score
 			}
 		}
-	case strings.HasSuffix(name, "_score") && leaf.Node.Type().Kind() == parquet.Double:
-		r.set[column] = func(_ *Document, v parquet.Value) {
-			if name == "chosen_score" {
-				r.verdict.ChosenScore = v.Double()
-			} else if name == "rejected_score" {
-				r.verdict.RejectedScore = v.Double()
-			}
-		}
+	case name == "chosen_score" && leaf.Node.Type().Kind() == parquet.Double:
+		r.set[column] = func(_ *Document, v parquet.Value) { r.verdict.ChosenScore = v.Double() }
+	case name == "rejected_score" && leaf.Node.Type().Kind() == parquet.Double:
+		r.set[column] = func(_ *Document, v parquet.Value) { r.verdict.RejectedScore = v.Double() }
 	case name == "chosen_source" && leaf.Node.Type().Kind() == parquet.ByteArray:
 		r.set[column] = func(_ *Document, v parquet.Value) { r.verdict.ChosenSource = string(v.ByteArray()) }
 	case name == "rejected_source" && leaf.Node.Type().Kind() == parquet.ByteArray:
