@@ -3,7 +3,7 @@
 # Purpose   to see on the own machine what bfloat16 costs in loss, and what it wins in time
 # Device    CPU with AVX512_BF16; elsewhere auto is float32, and there is one training
 # Minutes   about 2 on two cores
-# Expect    two curves that differ by less than two seeds do
+# Expect    two curves that differ by less than those of two seeds do
 
 pipeline "precision" {
   description = "The quickstart's model on Go sources, 300 steps in each precision."
