@@ -42,9 +42,9 @@ func (d *device) send(to driver.Ptr, n, size int, put func(to []byte, i int)) {
 
 // streamCopy is what the GPU has of the stream that is being worked on.
 type streamCopy struct {
-	ids, positions, starts numbers
-	byID                   tokensByID
-	slots, at, lengths     numbers // in key/value caches
+	ids, positions     numbers
+	byID               tokensByID
+	slots, at, lengths numbers // in key/value caches
 }
 
 // tokensByID lists the tokens of a stream sorted by id, those of one id in the order of the stream, so that no two blocks
