@@ -78,6 +78,9 @@ func (p *project) printPlan(made *plan.Plan, asJSON, detailed bool) error {
 	} else if err := ui.Plan(p.app.out, made); err != nil {
 		return err
 	}
+	if err := warnMemory(p.app.err, p.device, made); err != nil {
+		return err
+	}
 	if held := made.Require(); held.HasErrors() {
 		if err := p.show(held); err != nil {
 			return err

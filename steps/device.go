@@ -28,6 +28,15 @@ func Offers(device, attribute string) ([]string, error) {
 	return list, d.Close()
 }
 
+// DeviceInfo describes a device.
+func DeviceInfo(device string) (gpu.Info, error) {
+	d, err := OpenDevice(device, 1)
+	if err != nil {
+		return gpu.Info{}, err
+	}
+	return d.Info(), d.Close()
+}
+
 // ResolveDevice says what "auto" stands for: the first GPU in a build with CUDA on a machine that has one, else the CPU.
 // Other names are as they are. Whoever plans or runs several steps asks once, so that all run on one kind of device.
 func ResolveDevice(name string) string {

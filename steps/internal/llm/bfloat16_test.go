@@ -174,3 +174,65 @@ func weights(m *Model) []float32 {
 	}
 	return all
 }
+
+// TestBFloat16Adapters trains adapters in bfloat16 and merges them: every pass is in bfloat16, and the merged weights are
+// those that float32 would give.
+func TestBFloat16Adapters(t *testing.T) {
+	dev := strictDevice{bfloat16Device{ref.Open()}, t}
+	c := tiny(true)
+	m, err := New(dev, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Init(1); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SetPrecision(gpu.BFloat16); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.AddLoRA(LoRA{Rank: 2, Alpha: 3, Targets: []string{"q_proj", "down_proj"}}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Training(16); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range m.Params() {
+		if p.Weight.Type != gpu.BF16 || p.Master.Type != gpu.F32 || p.Grad.Type != gpu.F32 {
+			t.Errorf("%s: a weight of %v, a master of %v, a gradient of %v", p.Name, p.Weight.Type, p.Master.Type, p.Grad.Type)
+		}
+		w := make([]float32, p.Weight.Len())
+		for i := range w {
+			w[i] = float32(i%5)/7 - 0.2
+		}
+		p.Write(dev, 0, w)
+	}
+	s := randomStream(c.VocabSize, 2, 9, 4)
+	crossEntropyBackward(t, m, s, supervised(s))
+
+	q := m.layers[0].q
+	a, b, want := ref.Float64(q.adapter.a.Master), ref.Float64(q.adapter.b.Master), ref.Float64(q.Master)
+	for o := range q.Master.Rows {
+		for i := range q.Master.Cols {
+			for r := range 2 {
+				want[o*q.Master.Cols+i] += 1.5 * b[o*2+r] * a[r*q.Master.Cols+i]
+			}
+		}
+	}
+	if err := m.mergeUnchecked(dev); err != nil {
+		t.Fatal(err)
+	}
+	if off := relative(ref.Float64(q.Master), want); off > 1e-6 {
+		t.Errorf("the merged master is %g off", off)
+	}
+	if off := relative(ref.Float64(q.Weight), want); off == 0 || off > 4e-3 {
+		t.Errorf("what the operators read of the merged weight is %g off", off)
+	}
+}
+
+// mergeUnchecked merges in float32, which a strictDevice would not let pass.
+func (m *Model) mergeUnchecked(dev strictDevice) error {
+	m.dev = dev.bfloat16Device
+	defer func() { m.dev = dev }()
+	return m.Merge()
+}
