@@ -69,12 +69,7 @@ func (rt *Runtime) writeCheckpoint(dir string, save func(dir string) error) erro
 	if err := save(dir); err != nil {
 		return err
 	}
-	rt.mu.Lock()
-	size, err := rt.metrics.Seek(0, io.SeekEnd)
-	if err == nil {
-		err = rt.metrics.Sync()
-	}
-	rt.mu.Unlock()
+	size, err := rt.settleMetrics()
 	if err != nil {
 		return err
 	}
@@ -104,6 +99,22 @@ func (rt *Runtime) writeCheckpoint(dir string, save func(dir string) error) erro
 		return err
 	}
 	return syncPath(dir)
+}
+
+// settleMetrics brings the recorded figures to the disk and returns their length. What an earlier attempt has recorded
+// after its last checkpoint, or without any, does not belong to them.
+func (rt *Runtime) settleMetrics() (size int64, err error) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if !rt.rewound {
+		if err := rt.rewindMetrics(0); err != nil {
+			return 0, err
+		}
+	}
+	if size, err = rt.metrics.Seek(0, io.SeekEnd); err != nil {
+		return 0, err
+	}
+	return size, rt.metrics.Sync()
 }
 
 // Restore finds the newest whole checkpoint and lets load read it. It reports whether there was one. A checkpoint that

@@ -160,6 +160,23 @@ func TestMetricsRewindToTheCheckpoint(t *testing.T) {
 	if got, _ := os.ReadFile(rt.MetricsFile()); !bytes.HasPrefix(got, want) || bytes.Count(got, []byte("\n")) != 3 {
 		t.Errorf("metrics after a resume:\n%s", got)
 	}
+
+	// An attempt that had no checkpoint leaves figures; the next one takes a checkpoint before it records any.
+	dir = t.TempDir()
+	rt, _ = attempt(t, dir)
+	record(1)
+	rt, _ = attempt(t, dir)
+	restore(t, rt)
+	if err := rt.Checkpoint(save("")); err != nil {
+		t.Fatal(err)
+	}
+	rt, _ = attempt(t, dir)
+	restore(t, rt)
+	record(1)
+	if got, _ := os.ReadFile(rt.MetricsFile()); bytes.Count(got, []byte("\n")) != 1 {
+		t.Errorf("metrics of an attempt that began anew:\n%s", got)
+	}
+
 	rt, _ = attempt(t, t.TempDir())
 	if err := rt.Metric(1, map[string]float64{"loss": math.NaN()}); err != nil {
 		t.Fatal(err)
