@@ -6,8 +6,8 @@
 //	askgo judge           reads {"messages", "answer", "ended"}, one a line, and prints 1 for each answer that is well
 //	                      formed: one sentence about the function, which ends, and says nothing twice; otherwise 0
 //
-// Exported functions and methods count; commands, internal packages, tests, generated files and the folders testdata and
-// vendor are passed over.
+// Functions and methods count, exported or not; commands, tests, generated files and the folders testdata and vendor are
+// passed over.
 package main
 
 import (
@@ -72,8 +72,8 @@ func dialogues(root string, lines *json.Encoder) error {
 	return err
 }
 
-// pairs puts beside each true sentence three that are wrong: about something else, not whole, and more than one. The
-// name of the function decides in which way.
+// pairs puts beside each true sentence two that are wrong: one about something else, one that is not whole or more than one.
+// The name of the function decides in which ways.
 func pairs(root string, lines *json.Encoder) error {
 	entries, err := read(root)
 	for i, e := range entries {
@@ -81,7 +81,11 @@ func pairs(root string, lines *json.Encoder) error {
 		_, _ = io.WriteString(h, e.question())
 		number := int(h.Sum32())
 		other := entries[(i+1+number%(len(entries)-1))%len(entries)]
-		for _, wrong := range []string{astray(e, other, number), part(e, number), twice(e, other, number)} {
+		second := part(e, number)
+		if number/12%2 == 0 {
+			second = twice(e, other, number)
+		}
+		for _, wrong := range []string{astray(e, other, number), second} {
 			if wrong != e.sentence {
 				err = errors.Join(err, lines.Encode(map[string]string{"prompt": e.question(), "chosen": e.sentence, "rejected": wrong}))
 			}
@@ -90,17 +94,14 @@ func pairs(root string, lines *json.Encoder) error {
 	return err
 }
 
-var camel = regexp.MustCompile(`[A-Z][a-z0-9_]*`)
-
 // astray is a sentence about another function, or one that names it.
 func astray(e, other entry, number int) string {
 	name := other.name
-	switch number % 3 {
+	switch number % 4 {
 	case 0:
 		return other.sentence
-	case 1: // a name that begins like the right one
-		words, others := camel.FindAllString(e.name, -1), camel.FindAllString(name, -1)
-		name = words[0] + others[len(others)-1]
+	case 1, 2: // a name that begins like the right one, which is what models get wrong
+		name = e.name[:1+number/4%len(e.name)] + name[number/4%len(name):]
 	}
 	return name + strings.TrimPrefix(e.sentence, e.name)
 }
@@ -109,7 +110,7 @@ func astray(e, other entry, number int) string {
 func part(e entry, number int) string {
 	words := strings.Fields(e.sentence)
 	if number/3%2 == 0 {
-		return strings.TrimRight(strings.Join(words[:1+number/6%(len(words)/2)], " "), ",;:.") + "."
+		return strings.TrimRight(strings.Join(words[:1+number/6%max(1, len(words)/3)], " "), ",;:.") + "."
 	}
 	return strings.Join(words[:1+number/6%(len(words)-1)], " ")
 }
@@ -120,7 +121,7 @@ func twice(e, other entry, number int) string {
 	if number/3%2 == 0 {
 		return e.sentence + " " + other.sentence
 	}
-	end := min(len(words), 3+number/6%(len(words)-2))
+	end := min(len(words), 4+number/6%len(words))
 	return strings.Join(append(words[:end:end], words[max(0, end-4):]...), " ")
 }
 
@@ -133,7 +134,7 @@ func read(root string) ([]entry, error) {
 			return err
 		}
 		switch name := d.Name(); {
-		case d.IsDir() && (name == "testdata" || name == "vendor" || name == "internal" || name == "cmd"):
+		case d.IsDir() && (name == "testdata" || name == "vendor" || name == "cmd"):
 			return filepath.SkipDir
 		case d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
 			return nil
@@ -156,16 +157,12 @@ func read(root string) ([]entry, error) {
 // describe reads a declaration. One without a sentence that is well formed is passed over.
 func describe(pkg string, decl ast.Decl) (entry, bool) {
 	f, ok := decl.(*ast.FuncDecl)
-	if !ok || !f.Name.IsExported() || f.Doc == nil {
+	if !ok || f.Doc == nil {
 		return entry{}, false
 	}
 	e := entry{name: f.Name.Name, of: pkg}
 	if f.Recv != nil {
-		of := receiver(f.Recv.List[0].Type)
-		if !ast.IsExported(of) {
-			return entry{}, false
-		}
-		e.of += "." + of
+		e.of += "." + receiver(f.Recv.List[0].Type)
 	}
 	text := f.Doc.Text()
 	e.sentence = new(doc.Package).Synopsis(text)
