@@ -75,7 +75,10 @@ HIDDEN int cuInit(unsigned flags) { (void)flags; return 0; }
 // athanor_load_driver opens the driver and initialises it. It returns cuInit's result, or -1 if there is no driver.
 int athanor_load_driver(void) {
     static void *library;
-    static const char *const places[] = {"libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1"};
+    static const char *const places[] = {
+        "libcuda.so.1", "libcuda.so", "/usr/local/nvidia/lib64/libcuda.so.1", // where containers are lent it
+        "/usr/lib/wsl/lib/libcuda.so.1",
+    };
     for (size_t i = 0; library == NULL && i < sizeof places / sizeof *places; i++)
         library = dlopen(places[i], RTLD_NOW | RTLD_GLOBAL);
     if (library == NULL)

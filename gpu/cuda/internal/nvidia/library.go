@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unsafe"
 )
@@ -28,20 +30,42 @@ func blasFolders() []string {
 		found, _ := filepath.Glob(pattern) // the pattern is well formed
 		folders = append(folders, found...)
 	}
-	var roots []string
-	if env := os.Getenv("VIRTUAL_ENV"); env != "" {
-		roots = append(roots, env)
-	}
-	if home, err := os.UserHomeDir(); err == nil {
-		roots = append(roots, filepath.Join(home, ".local"))
-	}
-	for _, root := range append(roots, "/usr/local", "/usr", "/opt/venv", "/opt/conda") {
+	for _, root := range pythons() {
 		for _, packages := range []string{"site-packages", "dist-packages"} {
 			found, _ := filepath.Glob(filepath.Join(root, "lib", "python3*", packages, "nvidia", "*", "lib"))
 			folders = append(folders, found...)
 		}
 	}
 	return folders
+}
+
+// pythons lists where Python may have been installed, that of the PATH before others.
+func pythons() []string {
+	var roots []string
+	add := func(root string) {
+		if root != "" && !slices.Contains(roots, root) {
+			roots = append(roots, root)
+		}
+	}
+	add(os.Getenv("VIRTUAL_ENV"))
+	add(os.Getenv("CONDA_PREFIX"))
+	for _, name := range []string{"python3", "python"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		add(filepath.Dir(filepath.Dir(path))) // of a virtual environment, whose python is a link to another's
+		if path, err = filepath.EvalSymlinks(path); err == nil {
+			add(filepath.Dir(filepath.Dir(path)))
+		}
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		add(filepath.Join(home, ".local"))
+	}
+	for _, root := range []string{"/usr/local", "/usr", "/opt/venv", "/opt/conda"} {
+		add(root)
+	}
+	return roots
 }
 
 // blasVariable names a file of cuBLASLt that stands elsewhere.

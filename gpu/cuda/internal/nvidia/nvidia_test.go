@@ -3,6 +3,7 @@
 package nvidia
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,6 +40,16 @@ func TestErrors(t *testing.T) {
 	if err := os.Symlink(filepath.Join(whole, "libcuda.so.1"), filepath.Join(half, "libcuda.so.1")); err != nil {
 		t.Fatal(err)
 	}
+	python := t.TempDir() // a virtual environment with pip's nvidia-cublas
+	packages := filepath.Join(python, "lib/python3.12/site-packages/nvidia/cu13/lib")
+	for path, to := range map[string]string{
+		filepath.Join(python, "bin", "python3"):      "/bin/true",
+		filepath.Join(packages, "libcublasLt.so.13"): filepath.Join(whole, "libcublasLt.so.13"),
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.Symlink(to, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		name, index, libraries string
 		env                    []string
@@ -50,6 +61,7 @@ func TestErrors(t *testing.T) {
 		{"a driver that does not start", "0", whole, []string{"FAKE_CUDA_INIT=999"}, []string{"cuInit returns error 999", "nvidia-smi"}},
 		{"no such GPU", "3", whole, nil, []string{"no GPU has index 3: this machine has 1"}},
 		{"no cuBLASLt", "0", half, []string{"ATHANOR_CUBLASLT="}, []string{"Fake GPU: no cuBLASLt", "Looked for libcublasLt.so.13", "LD_LIBRARY_PATH", "pip's nvidia-cublas"}},
+		{"the cuBLASLt of the Python on the PATH", "0", half, []string{"ATHANOR_CUBLASLT=", "VIRTUAL_ENV=", "PATH=" + filepath.Join(python, "bin")}, []string{"opened: Fake GPU <nil>"}},
 		{"a cuBLASLt that is none", "0", half, []string{"ATHANOR_CUBLASLT=" + filepath.Join(whole, "libcuda.so.1")}, []string{"has no function cublasLtGetVersion"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
