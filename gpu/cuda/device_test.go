@@ -213,6 +213,29 @@ func TestSupported(t *testing.T) {
 	}
 }
 
+// TestProductsOfNothing: cuBLASLt has none.
+func TestProductsOfNothing(t *testing.T) {
+	f := newFake(1 << 30)
+	d := openFake(t, f)
+	var x [3]gpu.Tensor
+	for i, shape := range [][2]int{{0, 8}, {0, 4}, {8, 4}} {
+		var err error
+		if x[i], err = d.Alloc(gpu.BF16, shape[0], shape[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dw, err := d.Alloc(gpu.F32, 8, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Linear(x[0], x[1], x[2], gpu.Tensor{})
+	d.LinearBackwardInput(x[1], x[0], x[2], gpu.Tensor{})
+	d.LinearBackwardWeight(dw, x[0], x[1])
+	if len(f.products) > 0 {
+		t.Errorf("%+v", f.products)
+	}
+}
+
 // TestStreamIsSentOnce: the lists of a stream go to the GPU when they change, not with every operator.
 func TestStreamIsSentOnce(t *testing.T) {
 	f := newFake(1 << 30)

@@ -32,7 +32,7 @@ func (d *device) Storage(p gpu.Precision) gpu.DType {
 // multiply queues a matrix product. In the precision bfloat16 float32 factors are rounded to scratch first; a model in the type
 // that Storage says has none.
 func (d *device) multiply(p driver.Product) {
-	if d.fault != nil || p.M == 0 || p.N == 0 {
+	if d.fault != nil || p.M == 0 || p.N == 0 || p.K == 0 && p.C == p.D { // a sum of nothing added to D
 		return
 	}
 	if d.precision == gpu.BFloat16 && p.In == driver.F32 {

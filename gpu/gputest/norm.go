@@ -25,7 +25,7 @@ func (f *fixture) withAdd(mode string, rows, cols int) (out, add gpu.Tensor) {
 func rmsNormTrials() []trial {
 	var all []trial
 	for i, c := range []struct{ tokens, width int }{
-		{1, 1}, {1, 64}, {3, 17}, {17, 33}, {65, 129}, {257, 128}, {33, 257}, {130, 1024},
+		{1, 1}, {1, 64}, {3, 17}, {17, 33}, {65, 129}, {257, 128}, {33, 257}, {130, 1024}, {2, 12288},
 	} {
 		mode := addModes[i%len(addModes)]
 		all = append(all, trial{name: fmt.Sprintf("N%d,D%d,add=%s", c.tokens, c.width, mode), run: func(f *fixture) {

@@ -13,7 +13,9 @@ enum {
     DESC_TRANSA = 3,
     DESC_TRANSB = 4,
     PREF_MAX_WORKSPACE_BYTES = 1,
+    PREF_REDUCTION_SCHEME_MASK = 3,
     PREF_MIN_ALIGNMENT_A_BYTES = 5, // then B, C, D
+    REDUCTION_SCHEME_COMPUTE_TYPE = 2,
     STATUS_NOT_SUPPORTED = 15,
 };
 
@@ -89,12 +91,15 @@ static int describe(const athanor_shape *s, athanor_matmul *m) {
     return e;
 }
 
-// choose asks the heuristics for an algorithm.
+// choose asks the heuristics for an algorithm. One that splits the sum keeps its parts in float32: left alone, cuBLASLt may
+// round each to the result's bfloat16.
 static int choose(void *handle, const athanor_shape *s, size_t workspace, athanor_matmul *m) {
     void *preference = NULL;
+    const uint32_t reduction = REDUCTION_SCHEME_COMPUTE_TYPE;
     const uint32_t alignment[4] = {s->alignA, s->alignB, s->alignC, s->alignD};
     int e = lt.MatmulPreferenceCreate(&preference);
     if (!e) e = lt.MatmulPreferenceSetAttribute(preference, PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+    if (!e) e = lt.MatmulPreferenceSetAttribute(preference, PREF_REDUCTION_SCHEME_MASK, &reduction, sizeof reduction);
     for (int i = 0; i < 4 && !e; i++)
         e = lt.MatmulPreferenceSetAttribute(preference, PREF_MIN_ALIGNMENT_A_BYTES + i, &alignment[i], sizeof alignment[i]);
     heuristic found;

@@ -19,7 +19,8 @@ import (
 // maxDynamicShared is CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES.
 const maxDynamicShared = 8
 
-// allowShared lets a kernel be launched with so many bytes of dynamic shared memory: beyond 48 KiB it must be asked for.
+// allowShared lets a kernel be launched with so many bytes of dynamic shared memory: where they and what it declares are more
+// than 48 KiB, it must be asked for.
 func allowShared(f cu.Function, bytes int) error {
 	handle := *(*unsafe.Pointer)(unsafe.Pointer(&f)) // cu.Function is a CUfunction, which it does not show
 	return status(C.cuFuncSetAttribute(handle, maxDynamicShared, C.int(bytes)))

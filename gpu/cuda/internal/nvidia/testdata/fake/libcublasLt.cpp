@@ -20,6 +20,7 @@ struct Layout {
 };
 struct Preference {
 	size_t workspace = 0;
+	uint32_t reduction = 7; // any
 	uint32_t align[4] = {256, 256, 256, 256};
 };
 struct Heuristic {
@@ -83,6 +84,7 @@ int cublasLtMatmulPreferenceDestroy(void* p) { return delete static_cast<Prefere
 int cublasLtMatmulPreferenceSetAttribute(void* p, int attribute, const void* value, size_t size) {
 	auto preference = static_cast<Preference*>(p);
 	if (attribute == 1 && size == 8) return std::memcpy(&preference->workspace, value, 8), SUCCESS;
+	if (attribute == 3 && size == 4) return std::memcpy(&preference->reduction, value, 4), SUCCESS;
 	if (attribute >= 5 && attribute <= 8 && size == 4) return std::memcpy(&preference->align[attribute - 5], value, 4), SUCCESS;
 	return INVALID_VALUE;
 }
@@ -97,6 +99,7 @@ int cublasLtMatmulAlgoGetHeuristic(void*, void* desc, void* a, void* b, void* c,
 	const uint64_t n = op.transB ? B.rows : B.cols, other = op.transB ? B.cols : B.rows;
 	if (m != D.rows || n != D.cols || k != other || C.rows != m || C.cols != n || A.type != B.type || C.type != D.type) return INVALID_VALUE;
 	if (A.type == 0 && D.type != 0) return NOT_SUPPORTED;
+	if (p.reduction != 2 || m == 0 || n == 0 || k == 0) return INVALID_VALUE; // parts of a sum in float32; a product of something
 	std::memset(out, 0, sizeof *out);
 	out->algorithm[0] = kMagic;
 	for (int i = 0; i < 4; i++) out->algorithm[1 + i] = p.align[i];

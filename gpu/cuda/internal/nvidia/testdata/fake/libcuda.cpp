@@ -22,10 +22,11 @@ enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, I
        NOT_FOUND = 500, LAUNCH_FAILED = 719 };
 
 constexpr size_t kMemory = size_t(1) << 30;
+constexpr int kDeclared = 1 << 10; // the shared memory that a kernel declares counts as well; here all do as much
 
 struct Function {
 	std::string name;
-	int shared = 48 << 10;
+	int shared = (48 << 10) - kDeclared;
 };
 
 bool initialised;
@@ -124,7 +125,7 @@ int cuModuleGetFunction(void** function, void* module, const char* name) {
 }
 int cuFuncSetAttribute(void* function, int attribute, int value) {
 	NEEDS_CONTEXT;
-	if (attribute != 8 || value > 227 << 10) return INVALID_VALUE;
+	if (attribute != 8 || value > (227 << 10) - kDeclared) return INVALID_VALUE;
 	return static_cast<Function*>(function)->shared = value, SUCCESS;
 }
 int cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
