@@ -181,12 +181,9 @@ func clock(dev gpu.Device, warm, calls int, call func() error) (float64, error) 
 	return time.Since(begin).Seconds(), err
 }
 
-// newModel has random weights in bfloat16.
+// newModel computes in bfloat16; its weights are zero until Init.
 func newModel(dev gpu.Device, c llm.Config) (*llm.Model, error) {
 	m, err := llm.New(dev, c)
-	if err == nil {
-		err = m.Init(1)
-	}
 	if err == nil {
 		err = m.SetPrecision(gpu.BFloat16)
 	}
@@ -209,6 +206,9 @@ func step(dev gpu.Device, c llm.Config, tokens, length, count int) (float64, err
 		return 0, err
 	}
 	defer trainer.Close()
+	if err := m.Init(1); err != nil { // only now: it takes longer than to find that the memory does not suffice
+		return 0, err
+	}
 	batch := &train.Batch{}
 	ids := make([]int32, tokens+1)
 	for i := range ids {
@@ -231,6 +231,9 @@ func decode(dev gpu.Device, c llm.Config, batch, count int) (float64, error) {
 		return 0, err
 	}
 	defer m.Close()
+	if err := m.Init(1); err != nil {
+		return 0, err
+	}
 	prompts := make([][]int32, batch)
 	for i := range prompts {
 		prompts[i] = []int32{int32(i % c.VocabSize)}

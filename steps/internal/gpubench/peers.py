@@ -11,6 +11,7 @@ A step is a Llama in plain PyTorch: scaled_dot_product_attention, bfloat16 autoc
 AdamW. Decoding is transformers.generate in bfloat16.
 """
 import argparse
+import gc
 import json
 import time
 
@@ -114,7 +115,7 @@ def decode(o):
         bos_token_id=0, eos_token_id=None, pad_token_id=0,
     )
     model = LlamaForCausalLM(config).to(o.device, torch.bfloat16).eval()
-    ids = torch.arange(o.batch, device=o.device).remainder(vocabulary).view(-1, 1)
+    ids = torch.arange(1, o.batch + 1, device=o.device).remainder(vocabulary).view(-1, 1)  # 0 would be padding
 
     def run():
         model.generate(ids, max_new_tokens=o.count, min_new_tokens=o.count, do_sample=True, temperature=1.0, top_k=0)
@@ -167,8 +168,12 @@ def main():
                     result |= {"tokens": size, "rate": step(o, size)}
                     break
                 except torch.cuda.OutOfMemoryError:
-                    torch.cuda.empty_cache()
-                    torch._dynamo.reset()
+                    pass
+                # Only here nothing refers to that step's tensors; the peak shall be that of the step that fits.
+                torch._dynamo.reset()
+                gc.collect()
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
             else:
                 result["problem"] = "out of memory"
     except Exception as e:
