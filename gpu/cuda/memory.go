@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"unsafe"
 
 	"athanor/gpu"
 	"athanor/gpu/cuda/internal/driver"
@@ -92,11 +93,7 @@ func (d *device) Write(dst gpu.Tensor, src []float32) {
 		panic(fmt.Sprintf("cuda: Write of %d numbers to a %d×%d tensor", len(src), dst.Rows, dst.Cols))
 	}
 	at := d.at("Write", "dst", dst, -1, -1)
-	fill := func(to []byte, from, end int) {
-		for i, v := range src[from:end] {
-			binary.LittleEndian.PutUint32(to[4*i:], math.Float32bits(v))
-		}
-	}
+	fill := func(to []byte, from, end int) { copy(to, bytesOf(src[from:end])) }
 	if dst.Type == gpu.BF16 {
 		fill = func(to []byte, from, end int) {
 			for i, v := range src[from:end] {
@@ -115,11 +112,7 @@ func (d *device) Read(dst []float32, src gpu.Tensor) {
 		panic(fmt.Sprintf("cuda: Read of a %d×%d tensor into %d numbers", src.Rows, src.Cols, len(dst)))
 	}
 	at := d.at("Read", "src", src, -1, -1)
-	take := func(bytes []byte, from, end int) {
-		for i := range end - from {
-			dst[from+i] = math.Float32frombits(binary.LittleEndian.Uint32(bytes[4*i:]))
-		}
-	}
+	take := func(bytes []byte, from, end int) { copy(bytesOf(dst[from:end]), bytes) }
 	if src.Type == gpu.BF16 {
 		take = func(bytes []byte, from, end int) {
 			for i := range end - from {
@@ -130,6 +123,11 @@ func (d *device) Read(dst []float32, src gpu.Tensor) {
 	if d.fault == nil {
 		d.late(d.staging.download(at, len(dst), elementType(src.Type).Size(), take))
 	}
+}
+
+// bytesOf is the memory of numbers: the processors that GPUs are used from are little-endian, as GPUs are.
+func bytesOf(v []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
 }
 
 // toBF16 rounds to nearest, ties to even. A NaN stays one.

@@ -3,7 +3,9 @@ package llm
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 
 	"athanor/gpu"
 )
@@ -109,7 +111,15 @@ type generation struct {
 	targets   []int32
 	rows      []int // of the stream whose logits are wanted
 	logits    []float32
-	sampler   sampler
+	samplers  []sampler // one for each goroutine that draws
+	drawn     []draw    // the next tokens, one for each of rows
+}
+
+// A draw is what a sampler returned.
+type draw struct {
+	id   int32
+	logp float64
+	err  error
 }
 
 // A sequence is one answer being written.
@@ -130,6 +140,11 @@ func newGeneration(m *Model, prompts [][]int32, o Sampling, slots int, emit func
 		g.free = append(g.free, int32(slot))
 	}
 	g.logits = make([]float32, slots*m.Config.VocabSize)
+	threads := m.dev.Info().Threads // idle by now
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	g.samplers, g.drawn = make([]sampler, min(threads, slots)), make([]draw, slots)
 	return g
 }
 
@@ -208,16 +223,18 @@ func (g *generation) draw(first int) error {
 	if err := g.m.Logits(g.logits[:len(g.rows)*v], g.rows...); err != nil {
 		return err
 	}
+	g.sample(g.active[first:])
 	kept := g.active[:first]
 	for i, a := range g.active[first:] {
-		id, logp, err := g.sampler.draw(g.logits[i*v:(i+1)*v], g.o, a.random)
-		if err != nil {
-			return err
+		next := g.drawn[i]
+		if next.err != nil {
+			return next.err
 		}
+		id := next.id
 		a.last = id
 		g.answers[a.index] = append(g.answers[a.index], id)
 		if g.emit != nil {
-			if err := g.emit(a.index, id, logp); err != nil {
+			if err := g.emit(a.index, id, next.logp); err != nil {
 				return err
 			}
 		}
@@ -229,4 +246,20 @@ func (g *generation) draw(first int) error {
 	}
 	g.active = kept
 	return nil
+}
+
+// sample draws the next tokens, several at a time: each draw weighs the whole vocabulary, and on a GPU many answers would
+// wait longer for that than for the model. Every answer has a source of randomness of its own.
+func (g *generation) sample(answers []sequence) {
+	v, workers := g.m.Config.VocabSize, min(len(g.samplers), len(answers))
+	var drawing sync.WaitGroup
+	for w := range workers {
+		drawing.Go(func() {
+			for i := w; i < len(answers); i += workers {
+				d := &g.drawn[i]
+				d.id, d.logp, d.err = g.samplers[w].draw(g.logits[i*v:(i+1)*v], g.o, answers[i].random)
+			}
+		})
+	}
+	drawing.Wait()
 }
