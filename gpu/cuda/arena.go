@@ -24,6 +24,7 @@ const (
 // can be handed out at once.
 type arena struct {
 	driver driver.Driver
+	alone  bool // take every piece from the driver by itself
 	chunks []driver.Ptr
 	free   []span // by address; neighbours of one chunk are merged
 	taken  int64  // bytes from the driver
@@ -37,8 +38,18 @@ type span struct {
 	chunk int
 }
 
+// aloneVariable is the environment variable that makes an arena take every piece from the driver by itself, no larger than
+// asked. Only so can compute-sanitizer, or the address sanitizer on the emulator, see what lies beside a tensor.
+const aloneVariable = "ATHANOR_CUDA_ALONE"
+
+// single is the chunk of a piece that was taken by itself.
+const single = -1
+
 // alloc returns at least so many bytes, of unknown contents.
 func (a *arena) alloc(bytes int64) (span, error) {
+	if a.alone {
+		return a.single(max(1, bytes))
+	}
 	bytes = max(grain, roundUp(bytes, grain))
 	best := a.fit(bytes)
 	if best < 0 {
@@ -57,6 +68,20 @@ func (a *arena) alloc(bytes int64) (span, error) {
 	}
 	a.used += s.bytes
 	return s, nil
+}
+
+// single takes a piece by itself.
+func (a *arena) single(bytes int64) (span, error) {
+	at, err := a.driver.Alloc(bytes)
+	if errors.Is(err, driver.ErrOutOfMemory) {
+		err = a.outOfMemory(bytes)
+	}
+	if err != nil {
+		return span{}, err
+	}
+	a.chunks = append(a.chunks, at)
+	a.taken, a.used = a.taken+bytes, a.used+bytes
+	return span{at, bytes, single}, nil
 }
 
 // fit is the smallest free span of so many bytes, or -1. Taking the smallest keeps large ones whole.
@@ -102,9 +127,16 @@ func (a *arena) outOfMemory(bytes int64) error {
 }
 
 // release gives a span back.
-func (a *arena) release(s span) {
+func (a *arena) release(s span) error {
 	a.used -= s.bytes
+	if s.chunk == single {
+		a.taken -= s.bytes
+		i := slices.Index(a.chunks, s.at)
+		a.chunks = slices.Delete(a.chunks, i, i+1)
+		return a.driver.Free(s.at) // which waits for the work that uses it
+	}
 	a.insert(s)
+	return nil
 }
 
 // insert adds a free span and merges it with its neighbours.

@@ -38,7 +38,7 @@ type device struct {
 // newDevice puts the operators on an open driver, which it closes if it fails.
 func newDevice(d driver.Driver) (*device, error) {
 	dev := &device{driver: d, precision: gpu.Float32, blocking: os.Getenv(blockingVariable) == "1"}
-	dev.arena.driver = d
+	dev.arena.driver, dev.arena.alone = d, os.Getenv(aloneVariable) == "1"
 	if err := dev.staging.open(d); err != nil {
 		_ = d.Close()
 		return nil, fmt.Errorf("cuda: %w", err)

@@ -85,7 +85,9 @@ func TestArena(t *testing.T) {
 	for range 2000 {
 		if len(held) > 0 && (len(held) > 60 || random.IntN(2) == 0) {
 			i := random.IntN(len(held))
-			a.release(held[i])
+			if err := a.release(held[i]); err != nil {
+				t.Fatal(err)
+			}
 			held = slices.Delete(held, i, i+1)
 			continue
 		}
@@ -104,7 +106,9 @@ func TestArena(t *testing.T) {
 		held = append(held, s)
 	}
 	for _, s := range held {
-		a.release(s)
+		if err := a.release(s); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if a.used != 0 || len(a.free) != len(a.chunks) {
 		t.Errorf("%d bytes in use, %d free pieces of %d chunks", a.used, len(a.free), len(a.chunks))
@@ -120,6 +124,24 @@ func TestArenaTakesWhatThereIs(t *testing.T) {
 	a := arena{driver: f}
 	if _, err := a.alloc(5 << 20); err != nil || f.allocated != 6<<20 {
 		t.Errorf("%v; %d bytes were taken for 5 MiB", err, f.allocated)
+	}
+}
+
+// TestArenaAlone: with ATHANOR_CUDA_ALONE=1 the driver knows where each piece ends, and has it back at once.
+func TestArenaAlone(t *testing.T) {
+	t.Setenv(aloneVariable, "1")
+	f := newFake(1 << 30)
+	d := openFake(t, f)
+	x, err := d.Alloc(gpu.F32, 3, 5)
+	if err != nil || f.allocated != 60 || d.PeakBytes() != 60 {
+		t.Fatalf("%v; %d bytes were taken for 60, %d counted", err, f.allocated, d.PeakBytes())
+	}
+	d.Free(x)
+	if f.allocated != 0 || d.Sync() != nil {
+		t.Errorf("%d bytes were kept: %v", f.allocated, d.Sync())
+	}
+	if _, err = d.Alloc(gpu.F32, 1<<10, 1<<20); !errors.Is(err, gpu.ErrOutOfMemory) {
+		t.Errorf("4 GiB of 1: %v", err)
 	}
 }
 

@@ -41,7 +41,7 @@ func (d *device) Free(t gpu.Tensor) {
 		panic("cuda: Free of what is not an allocation, or freed before")
 	}
 	a.freed = true
-	d.arena.release(a.span)
+	d.keep(d.arena.release(a.span))
 }
 
 // elementType is a tensor's type as the driver calls it.
@@ -166,7 +166,7 @@ func (d *device) reserve(b *buffer, bytes int64) driver.Ptr {
 		return b.span.at
 	}
 	if b.span.bytes > 0 {
-		d.arena.release(b.span)
+		d.keep(d.arena.release(b.span))
 	}
 	s, err := d.arena.alloc(bytes)
 	if err != nil {
