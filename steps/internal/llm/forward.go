@@ -88,8 +88,10 @@ func (m *Model) Logits(dst []float32, rows ...int) error {
 			return err
 		}
 		x, y := m.decoding.gathered.Slice(0, len(some)), m.decoding.logits.Slice(0, len(some))
-		for i, row := range some {
-			m.dev.Copy(x.Slice(i, i+1), m.buffers.normed.Slice(row, row+1))
+		for i, n := 0, 0; i < len(some); i += n { // rows that follow each other are copied at once: in decoding, all
+			for n = 1; i+n < len(some) && some[i+n] == some[i]+n; n++ {
+			}
+			m.dev.Copy(x.Slice(i, i+n), m.buffers.normed.Slice(some[i], some[i]+n))
 		}
 		m.dev.Linear(y, x, m.head.Weight, gpu.Tensor{})
 		m.dev.Read(dst[:len(some)*v], y)
