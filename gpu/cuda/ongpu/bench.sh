@@ -6,6 +6,11 @@
 set -uo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3}
+# PyTorch's cuBLASLt if there is one: both sides multiply with the same.
+blas=$("$python" -c 'import glob, importlib.util as u, os
+packages = os.path.dirname(os.path.dirname(u.find_spec("torch").origin))
+print(*glob.glob(os.path.join(packages, "nvidia/*/lib/libcublasLt.so.*"))[:1])' 2>/dev/null)
+[ -z "$blas" ] || export ATHANOR_CUBLASLT=${ATHANOR_CUBLASLT:-$blas}
 steps=${STEPS:-1.2b:2048 350m:1024 124m:1024 1.2b:8192 350m:2048 124m:2048 1.2b:1024 350m:8192 124m:8192}
 decodes=${DECODES:-350m:32 350m:1 350m:256 124m:32 124m:1 124m:256 1.2b:32 1.2b:1 1.2b:256}
 mkdir -p results

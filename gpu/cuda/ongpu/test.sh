@@ -11,6 +11,11 @@ echo "$built" >results/built.test
 touch results/passed
 [ ! -f goroot.tar.gz ] || [ -d goroot/src ] || tar -xzf goroot.tar.gz -C goroot
 export PATH=$PWD/bin:$PATH
+# PyTorch's cuBLASLt if there is one, wherever it may be installed.
+blas=$("${PYTHON:-python3}" -c 'import glob, importlib.util as u, os
+packages = os.path.dirname(os.path.dirname(u.find_spec("torch").origin))
+print(*glob.glob(os.path.join(packages, "nvidia/*/lib/libcublasLt.so.*"))[:1])' 2>/dev/null)
+[ -z "$blas" ] || export ATHANOR_CUBLASLT=${ATHANOR_CUBLASLT:-$blas}
 
 # left is how many seconds there are.
 left() { echo $((${LIMIT:-86400} - SECONDS)); }
@@ -41,7 +46,7 @@ check() {
 	fi
 	row "$name" $((SECONDS - began)) "$verdict$(grep -o '"rate":[0-9.e+]*' "$log" | tail -n 1 | sed 's/.*:/, at /;s/[.][0-9]*$//;s/$/ per second/')"
 	[ "$verdict" = ok ] && return
-	grep -E 'FAIL|panic|rror|differ|cuda:|want' "$log" | grep -v '^=== ' | head -n 12 | cut -c 1-300 | sed 's/^/    /'
+	grep -E 'FAIL|panic|rror|differ|cuda:|want|problem' "$log" | grep -v '^=== ' | head -n 12 | cut -c 1-300 | sed 's/^/    /'
 	return 1
 }
 
