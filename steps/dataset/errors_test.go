@@ -356,4 +356,14 @@ func TestEstimate(t *testing.T) {
 	if err != nil || e.Bytes != 5+int64(compressed) || e.Facts["bytes"] != 5+3*compressed {
 		t.Errorf("%+v, %v", e, err)
 	}
+
+	// How much a program prints is not known before.
+	c.Program = []ProgramSource{{Command: []string{"cat"}, Inputs: []string{"a"}}}
+	if config, err = json.Marshal(c); err != nil {
+		t.Fatal(err)
+	}
+	e, err = Type.Estimate(&steps.EstimateInput{Spec: &steps.Spec{Config: config, Dir: dir}})
+	if _, told := e.Facts["bytes"]; err != nil || told {
+		t.Errorf("with a program: %+v, %v", e, err)
+	}
 }

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -179,7 +180,8 @@ func (c *Config) planned(list []string) ([]*source, error) {
 	return all, nil
 }
 
-// estimate foretells the size from the files' alone.
+// estimate foretells the size from the files' alone. What a program prints is not foretold: the files that it reads are no
+// measure of it.
 func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 	list := in.Spec.Files
 	if len(list) == 0 {
@@ -197,7 +199,17 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 		total += info.Size()
 		text += float64(info.Size()) * usualRatio(file)
 	}
-	return steps.Estimate{Bytes: total, Facts: map[string]float64{"bytes": text}}, nil
+	e := steps.Estimate{Bytes: total}
+	var c struct {
+		Program []json.RawMessage `json:"program"`
+	}
+	if err := in.Spec.Decode(&c); err != nil {
+		return e, err
+	}
+	if len(c.Program) == 0 {
+		e.Facts = map[string]float64{"bytes": text}
+	}
+	return e, nil
 }
 
 // usualRatio is how much text a byte of a file usually holds.

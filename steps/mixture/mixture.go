@@ -88,10 +88,11 @@ func (c *Config) check() error {
 
 // estimate foretells the tokens from the size of the text.
 func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
-	text := 0.0
+	text, known := 0.0, true
 	for at, up := range in.Upstream {
 		if strings.HasSuffix(at, ".data") {
-			text += up.Facts["bytes"]
+			bytes, ok := up.Facts["bytes"]
+			text, known = text+bytes, known && ok
 		}
 	}
 	e := steps.Estimate{Bytes: int64(text), Facts: map[string]float64{}}
@@ -99,7 +100,7 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 	if vocabSize > 1 {
 		e.Facts["vocab_size"] = vocabSize
 	}
-	if text > 0 {
+	if known && text > 0 {
 		e.Tokens = tokens.Expect(text, vocabSize)
 		e.Facts["tokens"] = float64(e.Tokens)
 	}

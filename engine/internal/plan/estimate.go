@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -30,6 +31,11 @@ func (p *Plan) estimate() (hcl.Diagnostics, error) {
 		if !ok {
 			continue
 		}
+		if s.Action == Cached {
+			if err := found(&e, s); err != nil {
+				return nil, err
+			}
+		}
 		s.Estimate = e
 		rate, ok := rates[s.Type.Name]
 		if !ok {
@@ -41,6 +47,23 @@ func (p *Plan) estimate() (hcl.Diagnostics, error) {
 		}
 	}
 	return nil, nil
+}
+
+// found puts what a cached step has found in the place of what was expected: its outputs that are numbers are facts.
+func found(e *steps.Estimate, s *Step) error {
+	values := map[string]any{}
+	if err := json.Unmarshal(s.Made.Values, &values); err != nil {
+		return fmt.Errorf("the outputs of %s: %w", s.Name(), err)
+	}
+	facts := map[string]float64{}
+	maps.Copy(facts, e.Facts)
+	for _, o := range s.Type.Outputs {
+		if number, ok := values[o.Name].(float64); ok && o.Type == "number" {
+			facts[o.Name] = number
+		}
+	}
+	e.Facts = facts
+	return nil
 }
 
 // calibrate expects a time of the trainings that no earlier run tells anything about. Trainings that are planned for other
