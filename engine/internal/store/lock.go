@@ -36,7 +36,7 @@ func (s *Store) Lock(ctx context.Context, key string, waiting func(Holder)) (*Lo
 	if err != nil {
 		return nil, err
 	}
-	for told := false; ; {
+	for try, told := 0, false; ; try++ {
 		err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			break
@@ -44,7 +44,8 @@ func (s *Store) Lock(ctx context.Context, key string, waiting func(Holder)) (*Lo
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, errors.Join(fmt.Errorf("locking %s: %w", f.Name(), err), f.Close())
 		}
-		if !told && waiting != nil {
+		// Who has just got the lock may not have written its name yet, and that of an earlier holder may stand there.
+		if try > 0 && !told && waiting != nil {
 			waiting(readHolder(f))
 			told = true
 		}
