@@ -2,29 +2,35 @@ package finetune
 
 import "math"
 
-// Means collects figures and gives their means.
+// Means collects figures and gives their means. It can be part of a checkpoint.
 type Means struct {
-	n    float64
-	sums map[string]float64
+	Weight float64            `json:"weight"`
+	Sums   map[string]float64 `json:"sums"`
 }
 
 // Add counts figures with a weight.
 func (m *Means) Add(weight float64, figures map[string]float64) {
-	if m.sums == nil {
-		m.sums = map[string]float64{}
+	if m.Sums == nil {
+		m.Sums = map[string]float64{}
 	}
-	m.n += weight
+	m.Weight += weight
 	for name, v := range figures {
-		m.sums[name] += weight * v
+		m.Sums[name] += weight * v
 	}
+}
+
+// Figures returns the means; none if nothing was added.
+func (m *Means) Figures() map[string]float64 {
+	out := map[string]float64{}
+	for name, sum := range m.Sums {
+		out[name] = sum / m.Weight
+	}
+	return out
 }
 
 // Take returns the means since the last call; none if nothing was added.
 func (m *Means) Take() map[string]float64 {
-	out := map[string]float64{}
-	for name, v := range m.sums {
-		out[name] = v / m.n
-	}
+	out := m.Figures()
 	*m = Means{}
 	return out
 }

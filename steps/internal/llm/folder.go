@@ -263,6 +263,11 @@ func (c Config) save(dir string, values func(t tensor) fill) error {
 	if err := safetensors.Write(filepath.Join(dir, weightsName), list); err != nil {
 		return err
 	}
+	return syncFolder(dir)
+}
+
+// syncFolder brings the names in a folder to the disk.
+func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

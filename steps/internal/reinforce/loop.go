@@ -12,6 +12,7 @@ import (
 
 	"athanor/gpu"
 	"athanor/steps"
+	"athanor/steps/internal/finetune"
 	"athanor/steps/internal/llm"
 	"athanor/steps/internal/reward"
 	"athanor/steps/internal/train"
@@ -38,7 +39,7 @@ func (t *Training) iterate(ctx context.Context) error {
 		if err := t.learn(ctx, figures); err != nil {
 			return err
 		}
-		maps.Copy(figures, t.state.Updates.means())
+		maps.Copy(figures, t.state.Updates.Figures())
 		figures["sampler_gap"] = t.state.Gap
 		if err := t.tell(figures); err != nil {
 			return err
@@ -46,7 +47,7 @@ func (t *Training) iterate(ctx context.Context) error {
 		t.Method.Adapt(t.state.Figures["kl"], len(t.state.Rollouts))
 		s := &t.state
 		s.Iteration++
-		s.Rollouts, s.Epoch, s.Batch, s.Left, s.Updates = nil, 0, 0, false, tally{}
+		s.Rollouts, s.Epoch, s.Batch, s.Left, s.Updates = nil, 0, 0, false, finetune.Means{}
 		t.unsaved++
 	}
 }
@@ -229,7 +230,7 @@ func (t *Training) step(batches []*train.Batch, lr float64) error {
 		maps.Copy(figures, t.criticO.Figures())
 		figures["critic_grad_norm"] = r.GradNorm
 	}
-	s.Updates.add(float64(r.Units), figures)
+	s.Updates.Add(float64(r.Units), figures)
 	return nil
 }
 

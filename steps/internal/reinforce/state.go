@@ -22,7 +22,7 @@ type state struct {
 	Left      bool      `json:"left"`      // the rest of that iteration's steps is left out
 
 	Figures map[string]float64 `json:"figures"` // of the last answers of a policy within bounds
-	Updates tally              `json:"updates"` // figures of the iteration's optimizer steps
+	Updates finetune.Means     `json:"updates"` // figures of the iteration's optimizer steps
 	Gap     float64            `json:"gap"`     // between sampler and trainer, at the beginning of the iteration
 
 	First   float64           `json:"first"`   // mean score of the first iteration's answers
@@ -34,30 +34,6 @@ type state struct {
 	PolicyUpdates int    `json:"policy_updates"`
 	CriticUpdates int    `json:"critic_updates"`
 	Method        []byte `json:"method"`
-}
-
-// A tally adds figures up.
-type tally struct {
-	Weight float64            `json:"weight"`
-	Sums   map[string]float64 `json:"sums"`
-}
-
-func (t *tally) add(weight float64, figures map[string]float64) {
-	if t.Sums == nil {
-		t.Sums = map[string]float64{}
-	}
-	t.Weight += weight
-	for name, v := range figures {
-		t.Sums[name] += weight * v
-	}
-}
-
-func (t *tally) means() map[string]float64 {
-	out := map[string]float64{}
-	for name, sum := range t.Sums {
-		out[name] = sum / t.Weight
-	}
-	return out
 }
 
 // The files of a checkpoint.
