@@ -58,7 +58,7 @@ func (p Planting) Into(text string, seed uint64) (string, int) {
 		known[fact.Key] = true
 		places, sentence := p.places(len(text), r), p.sentence(fact)
 		for _, at := range places {
-			all = append(all, insertion{lineStart(text, at), sentence})
+			all = append(all, insertion{nearestLine(text, at), sentence})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b insertion) int { return a.at - b.at })
@@ -115,6 +115,16 @@ func ownLine(sentence string, atLineStart bool) string {
 
 // nearby is how far a place may be moved to the start of a line or of a word, in bytes.
 const nearby = 200
+
+// nearestLine moves a place to the start of the line that it is in if that is nearer than the start of the next, so that the
+// first line of a text is as good a place as any other: the test asks for facts there too.
+func nearestLine(text string, at int) int {
+	next := lineStart(text, at)
+	if start := strings.LastIndexByte(text[:at], '\n') + 1; at < len(text) && at-start < min(next-at, nearby) {
+		return start
+	}
+	return next
+}
 
 // lineStart moves a place on to the start of the next line if there is one nearby, else before the next space, else
 // between two characters.

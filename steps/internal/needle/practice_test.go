@@ -63,7 +63,27 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
+// TestTheFirstLineIsAPlace: the test asks for facts at the very beginning of a text, so practice has some there.
+func TestTheFirstLineIsAPlace(t *testing.T) {
+	text := strings.Repeat("The furnace holds one heat for weeks.\n", 10)
+	p := Planting{Facts: Facts{Template: "The {key} obeys {value}.", Values: "names"}, Every: len(text)}
+	first, last := 0, 0
+	for seed := range uint64(400) {
+		planted, _ := p.Into(text, seed)
+		if !strings.HasPrefix(planted, "The furnace") {
+			first++
+		}
+		if !strings.HasSuffix(planted, "weeks.\n") {
+			last++
+		}
+	}
+	if first < 40 || last < 40 {
+		t.Errorf("of 400 texts of ten lines, %d begin with a fact and %d end with one", first, last)
+	}
+}
+
 func TestCut(t *testing.T) {
+
 	for _, c := range []struct {
 		name, text     string
 		length, pieces int
