@@ -73,16 +73,20 @@ func (p Planting) Into(text string, seed uint64) (string, int) {
 	return b.String(), n
 }
 
-// places draws where a fact stands in a text: two places, and for each further time one between them.
+// places draws where a fact stands in a text: two places, and for each further time one between them. One fact in four
+// stands as far from its only repetition as it can: by chance alone hardly any would, and the test asks for such facts too.
 func (p Planting) places(length int, r *rand.Rand) []int {
 	longest := length
 	if p.Distance > 0 {
 		longest = min(longest, p.Distance)
 	}
-	distance := r.IntN(longest + 1)
+	distance, farthest := r.IntN(longest+1), r.IntN(4) == 0
+	if farthest {
+		distance = longest
+	}
 	first := r.IntN(length - distance + 1)
 	places := []int{first, first + distance}
-	if p.Repeats > 1 {
+	if p.Repeats > 1 && !farthest {
 		for range r.IntN(p.Repeats) {
 			places = append(places, first+r.IntN(distance+1))
 		}
