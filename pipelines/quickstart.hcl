@@ -14,11 +14,11 @@ pipeline "quickstart" {
 
 variable "flops" {
   type        = number
-  default     = 1e13
+  default     = 2e13
   description = "FLOPs to pre-train with: the scaling law says how large the model is then best."
   validation {
-    condition     = var.flops >= 1e12
-    error_message = "flops is at least 1e12: more than the proxies have."
+    condition     = var.flops >= 2e12
+    error_message = "flops is at least 2e12: more than the proxies have."
   }
 }
 
@@ -117,29 +117,29 @@ mixture "web" {
 # its minimum says how the best size grows with the budget.
 scaling_law "size" {
   data    = mixture.web
-  budgets = [2e11, 4e11, 8e11]
+  budgets = [3e11, 6e11, 1.2e12]
   target  = var.flops
   context = 128
 
   size {
-    n_layer = 2
-    dim     = 20
+    n_layer = 3
+    dim     = 16
   }
   size {
-    n_layer = 2
-    dim     = 32
+    n_layer = 3
+    dim     = 28
   }
   size {
-    n_layer = 2
-    dim     = 48
+    n_layer = 3
+    dim     = 44
   }
   size {
-    n_layer = 2
-    dim     = 72
+    n_layer = 3
+    dim     = 68
   }
   model {
-    n_layer        = 2
-    head_dim       = 48
+    n_layer        = 3
+    head_dim       = 32
     tie_embeddings = true
     rope_theta     = 10000
     init_std       = 0.06
@@ -261,22 +261,22 @@ extend_context "base" {
   }
 }
 
-# The end: on the best data, with little practice, the learning rate falls to zero; the model is the mean of its weights on
+# The end: on the best data, with less practice, the learning rate falls to zero; the model is the mean of its weights on
 # the way.
 mixture "best" {
   tokenizer = tokenizer.bpe
   part "code" {
     data   = dataset.code
-    weight = 0.6
+    weight = 0.52
   }
   part "prose" {
     data       = dataset.prose
-    weight     = 0.2
+    weight     = 0.18
     max_epochs = 4
   }
   part "practice" {
     data   = dataset.practice["512"]
-    weight = 0.2
+    weight = 0.3
   }
 }
 
@@ -323,7 +323,7 @@ evaluate "final" {
 
   require {
     condition     = self.bits_per_byte["code"] < self.gzip["code"] && self.bits_per_byte["prose"] < self.gzip["prose"]
-    error_message = "The model does not predict the held-out text better than gzip -9 packs it. Train on more: --var flops=2e13."
+    error_message = "The model does not predict the held-out text better than gzip -9 packs it. Train on more: --var flops=4e13."
   }
 }
 
@@ -378,7 +378,7 @@ sft "chat" {
 reward_model "judge" {
   model  = sft.chat
   data   = dataset.pairs
-  epochs = 3
+  epochs = 2
   optimizer {
     lr = 1e-3
   }
@@ -395,15 +395,20 @@ ppo "aligned" {
   policy     = sft.chat
   reward     = reward_model.judge
   data       = dataset.dialogues
-  iterations = 30
+  iterations = 25
+  epochs     = 2
   rollout {
-    tokens = 40
+    prompts = 256
+    tokens  = 40
+  }
+  update {
+    size = 64
   }
   optimizer {
-    lr = 2e-4
+    lr = 3e-4
   }
   kl {
-    coefficient = 0.1
+    coefficient = 0.05
     bound       = 10
   }
   require {
@@ -416,7 +421,7 @@ ppo "aligned" {
 generate "sampled" {
   model   = sft.chat
   data    = dataset.dialogues
-  prompts = 1500
+  prompts = 3000
   answers = 4
   sampling {
     tokens = 40
@@ -475,8 +480,8 @@ evaluate "answers" {
     error_message = "Fine-tuning has not made answers better."
   }
   require {
-    condition     = min(self.difference_low["ppo/godoc/reward_model"], self.difference_low["dpo/godoc/reward_model"]) > 0
-    error_message = "The reward model does not like aligned answers better."
+    condition     = min(self.difference_low["ppo/godoc/good"], self.difference_low["dpo/godoc/good"]) > 0
+    error_message = "Alignment has not made answers better."
   }
 }
 

@@ -100,10 +100,24 @@ func astray(e, other entry, number int) string {
 	switch number % 4 {
 	case 0:
 		return other.sentence
-	case 1, 2: // a name that begins like the right one, which is what models get wrong
-		name = e.name[:1+number/4%len(e.name)] + name[number/4%len(name):]
+	case 1, 2: // a name that begins like the right one and goes on like the other, which is what models get wrong
+		name = spliced(e.name, other.name, number/4)
 	}
 	return name + strings.TrimPrefix(e.sentence, e.name)
+}
+
+// words of a name: "tar", "Write", "Header", "ID"
+var parts = regexp.MustCompile(`[A-Z]+[a-z0-9]*|[a-z0-9]+|_+`)
+
+// spliced is the beginning of one name and the end of another, cut where words begin.
+func spliced(name, other string, number int) string {
+	from, to := parts.FindAllStringIndex(name, -1), parts.FindAllStringIndex(other, -1)
+	cut := from[number%len(from)][1]
+	result := name[:cut] + other[to[number/7%len(to)][0]:]
+	if result == name {
+		return name + other
+	}
+	return result
 }
 
 // part is a sentence that stops too soon, with a full stop or without.

@@ -73,20 +73,26 @@ func (p Planting) Into(text string, seed uint64) (string, int) {
 	return b.String(), n
 }
 
-// places draws where a fact stands in a text: two places, and for each further time one between them. One fact in four
-// stands as far from its only repetition as it can: by chance alone hardly any would, and the test asks for such facts too.
+// places draws where a fact stands in a text: two places, and for each further time one between them. The test asks for
+// facts at the beginning and right before the question too, and by chance alone hardly any would stand so: of eight facts
+// two are as far from their only repetition as they can be, and one stands right before it.
 func (p Planting) places(length int, r *rand.Rand) []int {
 	longest := length
 	if p.Distance > 0 {
 		longest = min(longest, p.Distance)
 	}
-	distance, farthest := r.IntN(longest+1), r.IntN(4) == 0
-	if farthest {
+	distance, extreme := r.IntN(longest+1), true
+	switch r.IntN(8) {
+	case 0, 1:
 		distance = longest
+	case 2:
+		distance = 0
+	default:
+		extreme = false
 	}
 	first := r.IntN(length - distance + 1)
 	places := []int{first, first + distance}
-	if p.Repeats > 1 && !farthest {
+	if p.Repeats > 1 && !extreme {
 		for range r.IntN(p.Repeats) {
 			places = append(places, first+r.IntN(distance+1))
 		}
