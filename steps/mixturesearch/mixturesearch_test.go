@@ -17,6 +17,7 @@ import (
 
 	"athanor/steps"
 	"athanor/steps/internal/pretraining"
+	"athanor/steps/internal/tokens"
 	"athanor/steps/internal/train/traintest"
 )
 
@@ -140,6 +141,30 @@ func TestExpand(t *testing.T) {
 		a.Question = b.Question // no part of the key
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s is another proxy now", c.Name)
+		}
+	}
+}
+
+// TestExpandKnowsTheNames: what is wrong with the names of parts is said before anything runs.
+func TestExpandKnowsTheNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		change     func(*Config)
+		parts      []string
+		path, text string
+	}{
+		"an unknown target":  {func(c *Config) { c.Target["prose"] = 1 }, []string{"plain", "odd"}, "target", `no part "prose": its parts are plain, odd`},
+		"an unknown around":  {func(c *Config) { c.Around = map[string]float64{"prose": 1} }, []string{"plain", "odd"}, "around", `no part "prose"`},
+		"a forgotten around": {func(c *Config) { c.Around = map[string]float64{"plain": 1} }, []string{"plain", "odd"}, "around", `"odd" has no weight`},
+		"too few proxies":    {func(*Config) {}, []string{"plain", "a", "b", "c"}, "proxies", "raise proxies to 6"},
+		"one part":           {func(*Config) {}, []string{"plain"}, "data", "nothing to weigh against"},
+	} {
+		b := block()
+		c.change(b)
+		facts := map[string]float64{"vocab_size": 300}
+		tokens.NameParts(facts, c.parts)
+		_, err := expand(&steps.EstimateInput{Spec: spec(t, b), Upstream: map[string]steps.Estimate{"data": {Facts: facts}}})
+		if path, text := blamed(err); path != c.path || !strings.Contains(text, c.text) {
+			t.Errorf("%s: %s: %s, want %s: %s", name, path, text, c.path, c.text)
 		}
 	}
 }
