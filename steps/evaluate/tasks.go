@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 
 	"athanor/steps"
@@ -200,6 +202,12 @@ func files(s *steps.Spec) ([]string, error) {
 			return nil, err
 		}
 		list = append(list, programs...)
+	}
+	// Whether there is an xz, and which, decides what its column says: the program is part of the key.
+	if slices.Contains(c.Baselines, "xz") {
+		if program, err := exec.LookPath("xz"); err == nil {
+			list = append(list, program)
+		}
 	}
 	return list, nil
 }
