@@ -215,10 +215,13 @@ func files(s *steps.Spec) ([]string, error) {
 // checkTasks looks at what single attributes cannot say.
 func (c *Config) checkTasks() error {
 	seen := map[string]bool{}
-	all := c.tasks()
+	all, window := c.tasks(), 0
+	if c.Context != nil {
+		window = *c.Context
+	}
 	for i, n := range c.Needles {
 		at := fmt.Sprintf("needle[%d]", i)
-		if err := n.Check(); err != nil {
+		if err := n.Fits(window); err != nil {
 			return steps.Within(at, err)
 		}
 		all = append(all, namedTask{path: at, name: n.Name})

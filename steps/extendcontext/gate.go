@@ -62,6 +62,9 @@ func newGate(ctx context.Context, rt *steps.Runtime, c *stageConfig, short int) 
 	if g.test, err = needle.New(hay, c.Gate.Grid, c.Context, rt.Seed()); err != nil {
 		return nil, steps.Within("gate.grid", err)
 	}
+	if advice := g.test.Advice(); advice != "" {
+		rt.Warn("%s", advice)
+	}
 	return g, g.measureBefore(ctx)
 }
 
