@@ -145,6 +145,49 @@ func TestExpand(t *testing.T) {
 	}
 }
 
+// TestWarnings: what speaks against the weights is said.
+func TestWarnings(t *testing.T) {
+	for name, c := range map[string]struct {
+		r    result
+		want []string
+	}{
+		"a law that holds":     {result{fitError: 0.02, spread: 0.09}, nil},
+		"a law that does not":  {result{fitError: 0.36, spread: 0.379}, []string{"misses a proxy that it was not fitted to by 0.3600, and the proxies differ by 0.3790"}},
+		"a part over and over": {result{spread: 1, parts: []part{{Name: "small", Tokens: 100}}, proxies: []proxy{{Tokens: 1000, mixture: []float64{0.5}}}}, []string{"has seen the part small 5.0 times"}},
+	} {
+		l := &listener{}
+		rt, err := steps.NewRuntime(spec(t, block()), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.r.warn(rt)
+		if err := rt.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(l.warnings) != len(c.want) {
+			t.Errorf("%s: %q", name, l.warnings)
+			continue
+		}
+		for i, want := range c.want {
+			if !strings.Contains(l.warnings[i], want) {
+				t.Errorf("%s: %q", name, l.warnings[i])
+			}
+		}
+	}
+}
+
+// A listener keeps the warnings of a step.
+type listener struct{ warnings []string }
+
+func (l *listener) Write(line []byte) (int, error) {
+	var e steps.Event
+	err := json.Unmarshal(line, &e)
+	if e.Kind == steps.EventWarn {
+		l.warnings = append(l.warnings, e.Message)
+	}
+	return len(line), err
+}
+
 // TestExpandKnowsTheNames: what is wrong with the names of parts is said before anything runs.
 func TestExpandKnowsTheNames(t *testing.T) {
 	for name, c := range map[string]struct {
