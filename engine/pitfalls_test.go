@@ -62,3 +62,9 @@ func TestPitfallsHaveTests(t *testing.T) {
 		}
 	}
 }
+
+// TestPitfall03ChangedDataIsAnotherKey: what was learned from other data is not gone on with, and the plan says why.
+func TestPitfall03ChangedDataIsAnotherKey(t *testing.T) { runScripts(t, "testdata/pitfall03") }
+
+// TestPitfall12OtherTokenizerIsAnotherKey: tokens of another tokenizer are not used again.
+func TestPitfall12OtherTokenizerIsAnotherKey(t *testing.T) { runScripts(t, "testdata/pitfall12") }

@@ -27,6 +27,13 @@ func Within(path string, err error) error {
 	return &AttributeError{Path: path, Err: err}
 }
 
+// An ImpossibleError is what an Estimate returns where the facts of what has been made above show that the step would fail:
+// unlike its other errors, which only say that it cannot tell yet, it is shown before anything runs.
+type ImpossibleError struct{ Err error }
+
+func (e *ImpossibleError) Error() string { return e.Err.Error() }
+func (e *ImpossibleError) Unwrap() error { return e.Err }
+
 // A GateError says that the work is done but a condition of the recipe does not hold: the run ends with exit code 3
 // and the last checkpoint is kept.
 type GateError struct {

@@ -41,7 +41,8 @@ type Type struct {
 	// Check looks at a configuration that is wholly known for what single attributes cannot say. Optional.
 	Check func(s *Spec) error
 
-	// Estimate says, before anything runs, what the step will need. Optional.
+	// Estimate says, before anything runs, what the step will need. An error says that it cannot tell yet, an
+	// ImpossibleError that the step would fail. Optional.
 	Estimate func(in *EstimateInput) (Estimate, error)
 
 	// Run does the work. It is called in its own process, and again with the last checkpoint after any interruption.

@@ -168,7 +168,7 @@ func TestDecontaminate(t *testing.T) {
 	}
 	c = newConfig()
 	c.JSONL = []RecordSource{{Include: []string{"*"}}}
-	c.Decontaminate = &Decontaminate{Against: []steps.Artifact{short.artifact(), eval.artifact()}, Ngram: 13}
+	c.Decontaminate = &Decontaminate{Against: []steps.Artifact{short.artifact(), eval.artifact()}, Ngram: 13, MaxFound: 1}
 	p, err := produce(t, put(t, map[string]string{"train": training.String()}), 3, c)
 	if err != nil {
 		t.Fatal(err)
@@ -196,10 +196,37 @@ func TestDecontaminate(t *testing.T) {
 			t.Errorf("no warning says %q", want)
 		}
 	}
+	// With less allowed, so much of a set is an error.
+	c.Decontaminate.MaxFound = 0.99
+	_, err = produce(t, put(t, map[string]string{"train": training.String()}), 3, c)
+	wantError(t, "", err, "decontaminate.against[1]", "20 of the 20 documents of this evaluation set are in the data (100 %)", "max_found = 1")
 	// A document of the set is in the data: nothing else is.
 	c.Decontaminate.Against = []steps.Artifact{p.artifact()}
 	_, err = produce(t, put(t, map[string]string{"train": fmt.Sprintf("{\"text\":%q}", p.texts(t, corpus.Train)[3])}), 1, c)
-	wantError(t, "", err, "filter", "none of the 1 records is kept; decontaminate dropped 1")
+	wantError(t, "", err, "decontaminate", "none of the 1 records is kept; decontaminate dropped 1")
+}
+
+// Documents of an evaluation set that are shorter than the runs looked for are found where they stand by themselves.
+func TestDecontaminateShort(t *testing.T) {
+	c := newConfig()
+	c.JSONL = []RecordSource{{Include: []string{"*"}}}
+	eval, err := produce(t, put(t, map[string]string{"quiz": `{"text":"What is the whale's name?"}` + "\n" + `{"prompt":""}` + "\n" + `{"text":"…"}`}), 1, func() Config {
+		c := c
+		c.MaxBad = 1
+		return c
+	}())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Decontaminate = &Decontaminate{Against: []steps.Artifact{eval.artifact()}, Ngram: 13, MaxFound: 0.5}
+	train := `{"text":"what is the Whale's name"}` + "\n" + `{"text":"What is the whale's name? It is said at the end."}` + "\n" + `{"text":"!"}`
+	p, err := produce(t, put(t, map[string]string{"train": train}), 1, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.texts(t, corpus.Train); len(got) != 2 || got[0] != "What is the whale's name? It is said at the end." {
+		t.Errorf("%q", got)
+	}
 }
 
 // manyTexts are JSON lines with exact copies, near-copies and common lines.

@@ -139,7 +139,9 @@ func (d *Dedup) second() bool { return d != nil && (d.Near != nil || d.Lines != 
 // Decontaminate names the evaluation sets.
 type Decontaminate struct {
 	Against []steps.Artifact `json:"against" kind:"dataset" min:"1" doc:"Evaluation sets; all their documents count, also those held back."`
-	Ngram   int              `json:"ngram" default:"13" min:"1" doc:"A document is dropped that shares so many words in a row with a text of an evaluation set, punctuation and case left aside."`
+	Ngram   int              `json:"ngram" default:"13" min:"1" doc:"A document is dropped that shares so many words in a row with a text of an evaluation set, punctuation and case left aside; or that equals a shorter one."`
+
+	MaxFound float64 `json:"max_found" default:"0.5" min:"0" max:"1" doc:"Largest share of a set's documents that may be found in the data: if more are, and they are ten or more, the set itself is among the sources, and the step fails. 1: what is found is dropped, however much it is."`
 }
 
 // Limit says how much is kept, held-out documents included. The reading ends there, unless dedup has to see everything.

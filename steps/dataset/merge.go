@@ -215,6 +215,12 @@ func (m *merger) bad(src *source, rec *record, reason error) error {
 // finish closes the dataset and sets the step's values, unless too little is good.
 func (m *merger) finish() error {
 	s := &m.stats
+	if d := m.config.Decontaminate; d != nil {
+		if err := m.report.evaluations.among(d, m.report.found); err != nil {
+			m.abort()
+			return err
+		}
+	}
 	if m.train.Documents == 0 || float64(s.BadRecords) > m.config.MaxBad*float64(s.Records) {
 		m.abort()
 		return m.useless()
@@ -264,11 +270,14 @@ func (m *merger) useless() error {
 	case m.holdout.Documents > 0:
 		return steps.Blame("holdout", "all %d documents were held back and none is left to train on: lower holdout or add data", m.holdout.Documents)
 	}
-	text := fmt.Sprintf("none of the %d records is kept", s.Records)
+	text, at := fmt.Sprintf("none of the %d records is kept", s.Records), "filter"
 	for _, name := range dropNames {
 		if n := s.Dropped[name]; n > 0 {
 			text += fmt.Sprintf("; %s dropped %d", name, n)
 		}
 	}
-	return steps.Blame("filter", "%s", text)
+	if 2*s.Dropped[dropEvaluation] > s.Records {
+		at = "decontaminate"
+	}
+	return steps.Blame(at, "%s", text)
 }

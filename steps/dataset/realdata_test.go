@@ -92,7 +92,10 @@ func TestRealCuration(t *testing.T) {
 	test.Limit.Documents = ptr(int64(30))
 	web = newConfig()
 	web.JSONL = test.JSONL
-	web.Decontaminate = &Decontaminate{Against: []steps.Artifact{run(test).artifact()}, Ngram: 13}
+	web.Decontaminate = &Decontaminate{Against: []steps.Artifact{run(test).artifact()}, Ngram: 13, MaxFound: 0.5}
+	_, err = produce(t, dir, 2, web)
+	wantError(t, dir, err, "decontaminate.against[0]", "30 of the 30 documents of this evaluation set are in the data")
+	web.Decontaminate.MaxFound = 1
 	if s := run(web).data.Stats(); s.Dropped[dropEvaluation] < 25 || s.Dropped[dropEvaluation] > 40 {
 		t.Errorf("30 test pages: %d pages share 13 words with them", s.Dropped[dropEvaluation])
 	}

@@ -51,7 +51,7 @@ type Config struct {
 	Context     *int             `json:"context" min:"2" doc:"Most tokens of a document that the model sees at once. Left out: the context that the model is made for."`
 	Bytes       *int64           `json:"bytes" min:"1" doc:"Most bytes of text to read of each dataset, evenly spread over it. Left out: all."`
 	Baselines   []string         `json:"baselines" default:"[]" one_of:"gzip,xz" doc:"Compressors to set beside the model: gzip is gzip -9, xz is xz -9e and needs the program xz."`
-	Choices     []Choice         `json:"multiple_choice" hcl:"block" doc:"Multiple choice by log-likelihood."`
+	Choices     []Choice         `json:"multiple_choice" hcl:"block" doc:"Multiple choice by log-likelihood. An item with a choice longer than the context counts as wrong."`
 	LastWords   []LastWord       `json:"last_word" hcl:"block" doc:"Prediction of the last word of texts."`
 	Generations []Generation     `json:"generate" hcl:"block" doc:"Answers that the model writes, with exact match."`
 	Needles     []Needle         `json:"needle" hcl:"block" doc:"Needle in a haystack: facts hidden at several depths of texts of several lengths, and asked for at their end."`

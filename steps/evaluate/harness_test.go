@@ -295,6 +295,37 @@ func TestBadTasks(t *testing.T) {
 	}
 }
 
+// TestChoicesBeyondTheContext: an item that a model cannot read whole counts as wrong, and the others count.
+func TestChoicesBeyondTheContext(t *testing.T) {
+	long := strings.Repeat("xq ", 200)
+	path := lines(t, t.TempDir(), "c.jsonl", []map[string]any{
+		{"query": "The crow feeds the", "choices": []string{"stone", long}, "gold": 0},
+		{"query": "The old wren sees the", "choices": []string{"night", "night"}, "gold": 0},
+		{"query": long, "choices": []string{"river", "river"}, "gold": 1},
+	})
+	config := &Config{
+		Model: harnessModel(t), Others: []Other{{Name: "same", Model: harnessModel(t)}},
+		Choices: []Choice{{Name: "x", File: path, Delimiter: " "}},
+	}
+	_, events, err := attempt(t, context.Background(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accuracy := figures(t, events, "accuracy")
+	if math.Abs(accuracy["x"]-1./3) > 1e-12 || accuracy["same/x"] != accuracy["x"] {
+		t.Errorf("%v", accuracy)
+	}
+	var warned []string
+	for _, e := range events {
+		if e.Kind == steps.EventWarn {
+			warned = append(warned, e.Message)
+		}
+	}
+	if len(warned) != 2 || !strings.HasPrefix(warned[0], "x: 1 of 3 items have a choice longer than the context") || !strings.Contains(warned[1], "x: 2 queries are longer") {
+		t.Errorf("%q", warned)
+	}
+}
+
 func TestFilesAndNames(t *testing.T) {
 	dir := t.TempDir()
 	path := lines(t, dir, "a.jsonl", []int{1})
@@ -325,6 +356,23 @@ func TestFilesAndNames(t *testing.T) {
 		if got := check(c.c, c.fn); got != c.path {
 			t.Errorf("%s: the blame is on %q, want %q", c.name, got, c.path)
 		}
+	}
+	// The program xz is read as well, if there is one: without it there is another table.
+	bin := t.TempDir()
+	t.Setenv("PATH", bin)
+	with := &steps.Spec{Config: []byte(`{"baselines": ["gzip", "xz"]}`), Dir: dir}
+	if list, err := Type.Files(with); err != nil || len(list) != 0 {
+		t.Errorf("without xz: %q, %v", list, err)
+	}
+	program := filepath.Join(bin, "xz")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := Type.Files(with); err != nil || len(list) != 1 || list[0] != program {
+		t.Errorf("with xz: %q, %v", list, err)
+	}
+	if list, err := Type.Files(&steps.Spec{Config: []byte(`{"baselines": ["gzip"]}`), Dir: dir}); err != nil || len(list) != 0 {
+		t.Errorf("not asked for: %q, %v", list, err)
 	}
 }
 

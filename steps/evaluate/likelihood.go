@@ -23,7 +23,7 @@ type likelihood struct {
 
 // request encodes a context and its continuation. The two are encoded together, as one text, and the continuation is
 // what comes after as many tokens as the context has alone; white space at the end of the context counts as part of the
-// continuation, because tokens begin with it.
+// continuation, because tokens begin with it. The one error is a continuation that is longer than the model's context.
 func (e *evaluation) request(query, continuation string) (request, error) {
 	trimmed := strings.TrimRightFunc(query, unicode.IsSpace)
 	query, continuation = trimmed, query[len(trimmed):]+continuation

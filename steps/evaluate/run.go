@@ -39,7 +39,7 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 func (c *Config) evaluate(ctx context.Context, rt *steps.Runtime, texts []text) ([]*outcome, error) {
 	baselines, missing := c.baselines()
 	if len(missing) > 0 {
-		rt.Warn("this machine has no program %v: its column is left out. Install it and run again with --force for this step to have the baseline", missing)
+		rt.Warn("this machine has no program %v: its column is left out. Install it and run again: this step is then run anew", missing)
 	}
 	models := []Other{{Name: c.Name, Model: c.Model}}
 	var outcomes []*outcome

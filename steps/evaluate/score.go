@@ -74,28 +74,37 @@ func (e *evaluation) runTasks(ctx context.Context) error {
 }
 
 // choices scores a task of multiple choice as lm-evaluation-harness does: acc takes the choice with the largest
-// log-likelihood, acc_norm the one with the largest by the number of its characters. Of equals the first counts.
+// log-likelihood, acc_norm the one with the largest by the number of its characters. Of equals the first counts. An item
+// with a choice that does not fit into the context is not answered and counts as wrong, so that all models have the same
+// items.
 func (e *evaluation) choices(ctx context.Context, at string, t Choice) error {
 	items, err := readItems[choiceItem](e.rt.Resolve(t.File), t.Limit)
 	if err != nil {
 		return steps.Blame(at+".file", "%w", err)
 	}
 	var requests []request
-	for _, it := range items {
-		for _, choice := range it.Choices {
-			r, err := e.request(*it.Query, t.Delimiter+choice)
-			if err != nil {
-				return steps.Blame(at+".file", "%w", err)
-			}
-			requests = append(requests, r)
+	unanswered := map[int]error{} // because they are too long
+	for i, it := range items {
+		own, err := e.choicesOf(&it, t.Delimiter)
+		if err != nil {
+			unanswered[i] = err
 		}
+		requests = append(requests, own...)
+	}
+	if len(requests) == 0 {
+		return steps.Blame(at+".file", "none of the items fits into the context; the first: %w", unanswered[0])
 	}
 	answers, err := e.likelihoods(ctx, requests, false, t.Name)
 	if err != nil {
 		return err
 	}
 	var acc, norm []float64
-	for _, it := range items {
+	for i, it := range items {
+		if unanswered[i] != nil {
+			acc, norm = append(acc, 0), append(norm, 0)
+			e.items = append(e.items, item{Model: e.Model, Task: t.Name, Query: *it.Query, Right: new(bool)})
+			continue
+		}
 		var logp, perCharacter []float64
 		for i, choice := range it.Choices {
 			logp = append(logp, answers[i].Logp)
@@ -107,9 +116,27 @@ func (e *evaluation) choices(ctx context.Context, at string, t Choice) error {
 		acc, norm = append(acc, one(right)), append(norm, one(largest(perCharacter) == *it.Gold))
 		e.items = append(e.items, item{Model: e.Model, Task: t.Name, Query: *it.Query, Logp: logp, Chosen: &chosen, Right: &right})
 	}
+	if n := len(unanswered); n > 0 {
+		e.tell("%s%s: %d of %d items have a choice longer than the context of %d tokens: they count as wrong", e.prefix(), t.Name, n, len(items), e.scorer.Context)
+	}
 	e.shared(t.Name, "acc", acc)
 	e.shared(t.Name, "acc_norm", norm)
 	return nil
+}
+
+// choicesOf are the requests of an item.
+func (e *evaluation) choicesOf(it *choiceItem, delimiter string) ([]request, error) {
+	truncated := e.truncated
+	var own []request
+	for _, choice := range it.Choices {
+		r, err := e.request(*it.Query, delimiter+choice)
+		if err != nil {
+			e.truncated = truncated
+			return nil, err
+		}
+		own = append(own, r)
+	}
+	return own, nil
 }
 
 // lastWords scores the prediction of last words (LAMBADA, arXiv 1606.06031) as lm-evaluation-harness does: acc counts
@@ -240,13 +267,18 @@ func (e *evaluation) measured(m measure) {
 	e.Measures = append(e.Measures, m)
 	e.rt.Log("%s%s: %s %.4f (95 %%: %.4f to %.4f)", e.prefix(), m.Task, m.Metric, m.Value, m.Low, m.High)
 	if e.truncated > 0 {
-		tell := e.rt.Log
-		if !e.beside { // the others read the same queries
-			tell = e.rt.Warn
-		}
-		tell("%s%s: %d queries are longer than the context of %d tokens: their beginnings are left out", e.prefix(), m.Task, e.truncated, e.scorer.Context)
+		e.tell("%s%s: %d queries are longer than the context of %d tokens: their beginnings are left out", e.prefix(), m.Task, e.truncated, e.scorer.Context)
 		e.truncated = 0
 	}
+}
+
+// tell warns of the first model; the others read the same queries.
+func (e *evaluation) tell(format string, args ...any) {
+	if e.beside {
+		e.rt.Log(format, args...)
+		return
+	}
+	e.rt.Warn(format, args...)
 }
 
 func (e *evaluation) progress(task string, done, total int) {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 
 	"athanor/steps"
@@ -201,16 +203,25 @@ func files(s *steps.Spec) ([]string, error) {
 		}
 		list = append(list, programs...)
 	}
+	// Whether there is an xz, and which, decides what its column says: the program is part of the key.
+	if slices.Contains(c.Baselines, "xz") {
+		if program, err := exec.LookPath("xz"); err == nil {
+			list = append(list, program)
+		}
+	}
 	return list, nil
 }
 
 // checkTasks looks at what single attributes cannot say.
 func (c *Config) checkTasks() error {
 	seen := map[string]bool{}
-	all := c.tasks()
+	all, window := c.tasks(), 0
+	if c.Context != nil {
+		window = *c.Context
+	}
 	for i, n := range c.Needles {
 		at := fmt.Sprintf("needle[%d]", i)
-		if err := n.Check(); err != nil {
+		if err := n.Fits(window); err != nil {
 			return steps.Within(at, err)
 		}
 		all = append(all, namedTask{path: at, name: n.Name})

@@ -14,11 +14,14 @@ func check(s *steps.Spec) error {
 	if err := s.Decode(&c); err != nil {
 		return err
 	}
-	if err := c.Gate.Grid.Check(); err != nil {
+	if err := c.Gate.Grid.Fits(0); err != nil {
 		return steps.Within("gate.grid", err)
 	}
 	for i, stage := range c.Stages {
 		path := fmt.Sprintf("stage[%d]", i)
+		if least := c.Gate.Grid.Least(); stage.Context < least {
+			return steps.Blame(path+".context", "a context of %d tokens is too short for a needle: a fact, its question and some text take at least %d", stage.Context, least)
+		}
 		if i > 0 && stage.Context <= c.Stages[i-1].Context {
 			return steps.Blame(path+".context", "a context of %d tokens comes after one of %d: stages grow", stage.Context, c.Stages[i-1].Context)
 		}
@@ -32,6 +35,9 @@ func check(s *steps.Spec) error {
 		if err := child.check(); err != nil {
 			return steps.Within(path, err)
 		}
+	}
+	if err := c.Gate.Grid.Fits(c.Stages[len(c.Stages)-1].Context); err != nil {
+		return steps.Within("gate.grid", err)
 	}
 	return nil
 }

@@ -55,6 +55,10 @@ func TestCheck(t *testing.T) {
 		{"", "", func(c *Config) { c.Stages[1].Schedule = &Schedule{Shape: "cosine", Tokens: ptr(int64(50000))} }},
 		{"stage[0].schedule.warmup", "raise max_tokens", func(c *Config) { c.Schedule.Warmup = 48 }},
 		{"stage[0].optimizer.betas", "two numbers", func(c *Config) { c.Optimizer.Betas = []float64{0.9, 1} }},
+		{"stage[0].context", "a context of 20 tokens is too short for a needle: a fact, its question and some text take at least 37", func(c *Config) { c.Stages[0].Context = 20 }},
+		{"gate.grid.lengths[0]", "a text of 20 tokens is too short for a needle", func(c *Config) { c.Gate.Grid.Lengths = []int{20, 512} }},
+		{"gate.grid.lengths[1]", "lengths are in order, and 200 comes after 300", func(c *Config) { c.Gate.Grid.Lengths = []int{300, 200} }},
+		{"gate.grid.lengths[1]", "longer than the context of", func(c *Config) { c.Gate.Grid.Lengths = []int{300, 1 << 20} }},
 		{"gate.grid.template", "no {key}", func(c *Config) { c.Gate.Grid.Template = "{value}" }},
 	} {
 		config := block()

@@ -62,6 +62,9 @@ func newGate(ctx context.Context, rt *steps.Runtime, c *stageConfig, short int) 
 	if g.test, err = needle.New(hay, c.Gate.Grid, c.Context, rt.Seed()); err != nil {
 		return nil, steps.Within("gate.grid", err)
 	}
+	if advice := g.test.Advice(); advice != "" {
+		rt.Warn("%s", advice)
+	}
 	return g, g.measureBefore(ctx)
 }
 
@@ -172,8 +175,8 @@ func (g *gate) figures() string {
 // Failed implements pretraining.Gate.
 func (g *gate) Failed() error {
 	return &steps.GateError{Path: "max_tokens", Message: fmt.Sprintf(
-		"the stage has not passed its gate within %d tokens: %s. The checkpoint is kept: raise max_tokens and run again to go on from it",
-		g.last().Tokens, g.figures())}
+		"the stage has not passed its gate within %d tokens: %s.\n\n  Needles found:\n    %s\n\nThe checkpoint is kept: raise max_tokens and run again to go on from it",
+		g.last().Tokens, g.figures(), strings.Join(g.last().Needles.Lines(), "\n    "))}
 }
 
 // State implements pretraining.Gate.

@@ -96,7 +96,11 @@ func estimateStage(in *steps.EstimateInput) (steps.Estimate, error) {
 	if err := in.Spec.Decode(&c); err != nil {
 		return steps.Estimate{}, err
 	}
-	e, err := c.run().Estimate(in.Upstream["model"])
+	e, err := c.run().Estimate(in.Upstream["model"], in.Upstream["data"])
+	var impossible *steps.ImpossibleError
+	if errors.As(err, &impossible) {
+		return e, &steps.ImpossibleError{Err: inOwnWords(impossible.Err)}
+	}
 	if err == nil {
 		e.Facts = maps.Clone(e.Facts)
 		e.Facts["max_context"] = float64(c.Context)
@@ -125,18 +129,23 @@ func runStage(ctx context.Context, rt *steps.Runtime) error {
 	r.Gate = g
 	r.Prepare = func(m *llm.Model) error { return c.setRope(m, original.MaxPositionEmbeddings) }
 	_, err = r.Do(ctx, rt)
-	var blame *steps.AttributeError
-	if errors.As(err, &blame) && blame.Path == "tokens" { // as pretrain calls it
-		return &steps.AttributeError{Path: "max_tokens", Err: blame.Err}
-	}
 	if err != nil {
-		return err
+		return inOwnWords(err)
 	}
 	last := g.last()
 	rt.Set("short_loss", last.ShortLoss)
 	rt.Set("short_loss_before", g.before)
 	rt.Set("needles", last.Needles.Share())
 	return nil
+}
+
+// inOwnWords blames max_tokens for what pretrain calls tokens.
+func inOwnWords(err error) error {
+	var blame *steps.AttributeError
+	if errors.As(err, &blame) && blame.Path == "tokens" {
+		return &steps.AttributeError{Path: "max_tokens", Err: blame.Err}
+	}
+	return err
 }
 
 // setRope gives the model the rotary embedding of the stage.

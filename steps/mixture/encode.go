@@ -70,7 +70,7 @@ func (c *Config) open() ([]*corpus.Dataset, int64, error) {
 		}
 		at := fmt.Sprintf("part[%d].data", i)
 		if shape := d.Shape(); shape != corpus.TextShape {
-			return nil, 0, steps.Blame(at, "a mixture is made of texts, and this dataset has documents of shape %s", shape)
+			return nil, 0, steps.Blame(at, "a mixture is made of texts, and this dataset has documents of shape %s: name a column of text where it is made, columns { text = … }, or learn from it with sft, reward_model or dpo", shape)
 		}
 		if d.Stats().Splits[corpus.Train].Documents == 0 {
 			return nil, 0, steps.Blame(at, "the dataset has no documents to train on")

@@ -86,8 +86,16 @@ func (c *Config) check() error {
 	return nil
 }
 
-// estimate foretells the tokens from the size of the text.
+// estimate foretells the tokens from the size of the text, and names the parts.
 func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
+	var c struct { // weights may not be known yet
+		Parts []struct {
+			Name string `json:"name"`
+		} `json:"part"`
+	}
+	if err := in.Spec.Decode(&c); err != nil {
+		return steps.Estimate{}, err
+	}
 	text, known := 0.0, true
 	for at, up := range in.Upstream {
 		if strings.HasSuffix(at, ".data") {
@@ -96,6 +104,11 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 		}
 	}
 	e := steps.Estimate{Bytes: int64(text), Facts: map[string]float64{}}
+	names := make([]string, len(c.Parts))
+	for i, p := range c.Parts {
+		names[i] = p.Name
+	}
+	tokens.NameParts(e.Facts, names)
 	vocabSize := in.Upstream["tokenizer"].Facts["vocab_size"]
 	if vocabSize > 1 {
 		e.Facts["vocab_size"] = vocabSize

@@ -341,7 +341,8 @@ func TestDamagedDataset(t *testing.T) {
 }
 
 func TestEstimate(t *testing.T) {
-	e, err := Type.Estimate(&steps.EstimateInput{Upstream: map[string]steps.Estimate{
+	spec := &steps.Spec{Config: []byte(`{"part": [{"name": "web", "max_epochs": null}, {"name": "code", "weight": 1}]}`)}
+	e, err := Type.Estimate(&steps.EstimateInput{Spec: spec, Upstream: map[string]steps.Estimate{
 		"tokenizer":    {Facts: map[string]float64{"vocab_size": 4096}},
 		"part[0].data": {Facts: map[string]float64{"bytes": 3e6}},
 		"part[1].data": {Facts: map[string]float64{"bytes": 1e6}},
@@ -349,7 +350,10 @@ func TestEstimate(t *testing.T) {
 	if err != nil || e.Bytes != 4e6 || e.Facts["vocab_size"] != 4096 || e.Tokens < 1e6 || e.Tokens > 1.4e6 || e.Facts["tokens"] != float64(e.Tokens) {
 		t.Errorf("%+v, %v", e, err)
 	}
-	if e, err = Type.Estimate(&steps.EstimateInput{}); err != nil || e.Tokens != 0 || len(e.Facts) != 0 {
+	if names := tokens.PartNames(e.Facts); !slices.Equal(names, []string{"web", "code"}) {
+		t.Errorf("the parts are %v", names)
+	}
+	if e, err = Type.Estimate(&steps.EstimateInput{Spec: &steps.Spec{Config: []byte("{}")}}); err != nil || e.Tokens != 0 || len(e.Facts) != 0 {
 		t.Errorf("of nothing known: %+v, %v", e, err)
 	}
 }

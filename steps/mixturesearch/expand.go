@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"athanor/steps"
+	"athanor/steps/internal/tokens"
 )
 
 // check looks at what the block alone can tell.
@@ -44,11 +45,20 @@ func weighs(path string, weights map[string]float64, least float64) error {
 	return nil
 }
 
-// expand makes a child of each mixture. Which weights it has, it finds out from the data.
+// expand makes a child of each mixture. Which weights it has, it finds out from the data; what names of parts cannot be is
+// said before there is any.
 func expand(in *steps.EstimateInput) ([]steps.Child, error) {
 	var c Config
 	if err := in.Spec.Decode(&c); err != nil {
 		return nil, err
+	}
+	if parts := tokens.PartNames(in.Upstream["data"].Facts); len(parts) > 0 {
+		if err := c.question.checkNames(parts); err != nil {
+			return nil, err
+		}
+		if err := c.design.checkNames(parts); err != nil {
+			return nil, err
+		}
 	}
 	children := make([]steps.Child, c.Proxies)
 	for i := range children {

@@ -17,6 +17,7 @@ import (
 
 	"athanor/steps"
 	"athanor/steps/internal/pretraining"
+	"athanor/steps/internal/tokens"
 	"athanor/steps/internal/train/traintest"
 )
 
@@ -140,6 +141,73 @@ func TestExpand(t *testing.T) {
 		a.Question = b.Question // no part of the key
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s is another proxy now", c.Name)
+		}
+	}
+}
+
+// TestWarnings: what speaks against the weights is said.
+func TestWarnings(t *testing.T) {
+	for name, c := range map[string]struct {
+		r    result
+		want []string
+	}{
+		"a law that holds":     {result{fitError: 0.02, spread: 0.09}, nil},
+		"a law that does not":  {result{fitError: 0.36, spread: 0.379}, []string{"misses a proxy that it was not fitted to by 0.3600, and the proxies differ by 0.3790"}},
+		"a part over and over": {result{spread: 1, parts: []part{{Name: "small", Tokens: 100}}, proxies: []proxy{{Tokens: 1000, mixture: []float64{0.5}}}}, []string{"has seen the part small 5.0 times"}},
+	} {
+		l := &listener{}
+		rt, err := steps.NewRuntime(spec(t, block()), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.r.warn(rt)
+		if err := rt.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(l.warnings) != len(c.want) {
+			t.Errorf("%s: %q", name, l.warnings)
+			continue
+		}
+		for i, want := range c.want {
+			if !strings.Contains(l.warnings[i], want) {
+				t.Errorf("%s: %q", name, l.warnings[i])
+			}
+		}
+	}
+}
+
+// A listener keeps the warnings of a step.
+type listener struct{ warnings []string }
+
+func (l *listener) Write(line []byte) (int, error) {
+	var e steps.Event
+	err := json.Unmarshal(line, &e)
+	if e.Kind == steps.EventWarn {
+		l.warnings = append(l.warnings, e.Message)
+	}
+	return len(line), err
+}
+
+// TestExpandKnowsTheNames: what is wrong with the names of parts is said before anything runs.
+func TestExpandKnowsTheNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		change     func(*Config)
+		parts      []string
+		path, text string
+	}{
+		"an unknown target":  {func(c *Config) { c.Target["prose"] = 1 }, []string{"plain", "odd"}, "target", `no part "prose": its parts are plain, odd`},
+		"an unknown around":  {func(c *Config) { c.Around = map[string]float64{"prose": 1} }, []string{"plain", "odd"}, "around", `no part "prose"`},
+		"a forgotten around": {func(c *Config) { c.Around = map[string]float64{"plain": 1} }, []string{"plain", "odd"}, "around", `"odd" has no weight`},
+		"too few proxies":    {func(*Config) {}, []string{"plain", "a", "b", "c"}, "proxies", "raise proxies to 6"},
+		"one part":           {func(*Config) {}, []string{"plain"}, "data", "nothing to weigh against"},
+	} {
+		b := block()
+		c.change(b)
+		facts := map[string]float64{"vocab_size": 300}
+		tokens.NameParts(facts, c.parts)
+		_, err := expand(&steps.EstimateInput{Spec: spec(t, b), Upstream: map[string]steps.Estimate{"data": {Facts: facts}}})
+		if path, text := blamed(err); path != c.path || !strings.Contains(text, c.text) {
+			t.Errorf("%s: %s: %s, want %s: %s", name, path, text, c.path, c.text)
 		}
 	}
 }

@@ -52,28 +52,40 @@ func (d *design) center(parts []part) ([]float64, error) {
 		}
 		return v, nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.Around)) {
-		if !slices.ContainsFunc(parts, func(p part) bool { return p.Name == name }) {
-			return nil, steps.Blame("around", "the data has no part %q: its parts are %s", name, names(parts))
-		}
+	if err := d.checkNames(names(parts)); err != nil {
+		return nil, err
 	}
 	v := make([]float64, len(parts))
 	for i, p := range parts {
-		w, ok := d.Around[p.Name]
-		if !ok {
-			return nil, steps.Blame("around", "the part %q has no weight here: write one for each of %s", p.Name, names(parts))
-		}
-		v[i] = w
+		v[i] = d.Around[p.Name]
 	}
 	return v, nil
 }
 
-func names(parts []part) string {
+// checkNames makes sure that around has a weight for each part and for nothing else.
+func (d *design) checkNames(parts []string) error {
+	if d.Around == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Around)) {
+		if !slices.Contains(parts, name) {
+			return steps.Blame("around", "the data has no part %q: its parts are %s", name, strings.Join(parts, ", "))
+		}
+	}
+	for _, name := range parts {
+		if _, ok := d.Around[name]; !ok {
+			return steps.Blame("around", "the part %q has no weight here: write one for each of %s", name, strings.Join(parts, ", "))
+		}
+	}
+	return nil
+}
+
+func names(parts []part) []string {
 	var list []string
 	for _, p := range parts {
 		list = append(list, p.Name)
 	}
-	return strings.Join(list, ", ")
+	return list
 }
 
 // A question is what is to be read off the proxies. They do not depend on it, but are not worth training if it cannot be
@@ -85,23 +97,32 @@ type question struct {
 	Proxies int                `json:"proxies" default:"16" min:"4" max:"256" doc:"Mixtures to try: the sizes of the parts, equal weights, and draws. At least two more than there are parts; three times as many are better."`
 }
 
-// check finds out whether there can be an answer for these parts.
-func (q *question) check(parts []part) error {
+// checkNames finds out whether the parts suit the question, as far as their names say: before there is any data.
+func (q *question) checkNames(parts []string) error {
 	k := len(parts)
 	if k < 2 {
-		return steps.Blame("data", "the data has one part, %s: there is nothing to weigh against it", names(parts))
+		return steps.Blame("data", "the data has one part, %s: there is nothing to weigh against it", parts[0])
 	}
 	if q.Proxies < fewest(k) {
 		return steps.Blame("proxies", "the law of %d parts has %d coefficients, and each of %d proxies is left out of it once: raise proxies to %d, better %d",
 			k, k+1, q.Proxies, fewest(k), 3*k)
 	}
 	for _, name := range slices.Sorted(maps.Keys(q.Target)) {
-		i := slices.IndexFunc(parts, func(p part) bool { return p.Name == name })
-		switch {
-		case i < 0:
-			return steps.Blame("target", "the data has no part %q: its parts are %s", name, names(parts))
-		case !parts[i].HeldOut:
-			return steps.Blame("target", "the part %q has no held-out documents, so its loss cannot be measured: set holdout in its dataset", name)
+		if !slices.Contains(parts, name) {
+			return steps.Blame("target", "the data has no part %q: its parts are %s", name, strings.Join(parts, ", "))
+		}
+	}
+	return nil
+}
+
+// check finds out whether there can be an answer for these parts.
+func (q *question) check(parts []part) error {
+	if err := q.checkNames(names(parts)); err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if _, asked := q.Target[p.Name]; asked && !p.HeldOut {
+			return steps.Blame("target", "the part %q has no held-out documents, so its loss cannot be measured: set holdout in its dataset", p.Name)
 		}
 	}
 	total := sum(q.caps(parts))

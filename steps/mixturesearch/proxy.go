@@ -28,7 +28,7 @@ var proxyType = steps.Type{
 		if err := in.Spec.Decode(&c); err != nil {
 			return steps.Estimate{}, err
 		}
-		return c.proxy().Estimate(in.Upstream["model"])
+		return c.proxy().Estimate(in.Upstream["model"], steps.Estimate{}) // the data's max_epochs do not hold
 	},
 	Run: runProxy,
 }

@@ -131,8 +131,9 @@ func (r *result) search() {
 
 // warn says what speaks against the result.
 func (r *result) warn(rt *steps.Runtime) {
-	if r.fitError >= r.spread {
-		rt.Warn("the law misses a proxy that it was not fitted to by %.4f, and the proxies differ by no more than %.4f: the weights mean little. Raise proxies or tokens", r.fitError, r.spread)
+	const half = 0.7 // of the variance: 1 − 0.7² of it is explained
+	if r.fitError > half*r.spread {
+		rt.Warn("the law misses a proxy that it was not fitted to by %.4f, and the proxies differ by %.4f: it explains less than half of what makes them differ, so the weights mean little. Raise proxies or tokens", r.fitError, r.spread)
 	}
 	const harmless = 4 // epochs (arXiv 2305.16264)
 	for i, p := range r.parts {

@@ -68,7 +68,14 @@ func (w *markdownWriter) block(b Block, s *Section, level int) {
 		fence := fenceFor(b.Text)
 		fmt.Fprintf(w, "%s%s\n%s\n%[1]s\n\n", fence, b.Language, strings.TrimRight(b.Text, "\n"))
 	case Note:
-		fmt.Fprintf(w, "> **%s:** %s\n\n", escapeMarkdown(b.Kind), escapeMarkdown(b.Text))
+		fmt.Fprintf(w, "> **%s:**", escapeMarkdown(b.Kind))
+		for i, line := range strings.Split(b.Text, "\n") {
+			if i > 0 {
+				w.WriteString("  \n>") // two spaces: the line ends here on the page as well
+			}
+			w.WriteString(strings.TrimRight(" "+escapeMarkdown(line), " "))
+		}
+		w.WriteString("\n\n")
 	case Fold:
 		fmt.Fprintf(w, "**%s**\n\n", escapeMarkdown(b.Title))
 		for _, inner := range b.Blocks {

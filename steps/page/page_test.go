@@ -50,6 +50,7 @@ func toy(t *testing.T) *Page {
 	first := &Section{Title: "pretrain.base", State: "done", Aside: "3s", Blocks: report.Blocks}
 	failed := &Section{Title: "pretrain.base", State: "failed", Blocks: []Block{
 		Note{Kind: "failed", Text: "it has failed " + hostile},
+		Note{Kind: "failed", Text: "two lines:\n  0 %  * 100 %\n\nand no more"},
 		Fold{Title: "Log " + hostile, Blocks: []Block{Code{Text: "``` " + hostile}}},
 		Table{Head: []string{"name", "n"}, Rows: [][]string{{Verbatim("a|b`" + hostile), "1"}, {Plain("*no* _stars_ " + hostile), "2"}}, Right: []bool{false, true}},
 		Figures{{Name: "broken.svg", Alt: "broken", SVG: []byte("<svg")}, {Name: "gone.svg", Alt: "gone"}},

@@ -84,7 +84,7 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 	if err := in.Spec.Decode(&c); err != nil {
 		return steps.Estimate{}, err
 	}
-	return c.run().Estimate(in.Upstream["model"])
+	return c.run().Estimate(in.Upstream["model"], in.Upstream["data"])
 }
 
 func run(ctx context.Context, rt *steps.Runtime) error {

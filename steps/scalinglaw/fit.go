@@ -10,7 +10,7 @@ import (
 
 // The fit is approach 2 of Hoffmann et al. (arXiv 2203.15556, section 3.2) as Llama 3 uses it (arXiv 2407.21783,
 // section 3.2.1): at each budget a parabola of the final loss in the logarithm of the tokens, whose minimum says how many
-// tokens that budget is best spent on; then a power law through the minima.
+// tokens that budget is best spent on; then a power law through the minima. What loss to expect is surface.go's.
 //
 // N is counted as what a token is multiplied with: C = 6·N·D holds exactly, with the head and attention's share of the
 // FLOPs in N and the embedding table left out. So the exponents of N and D add up to 1, and one law says both.
@@ -45,12 +45,10 @@ func (c *Curve) At(tokens float64) float64 {
 	return c.Least + c.Curvature*x*x
 }
 
-// A Law is N*(C) = A·C^Alpha and the least loss K·C^-Gamma, fitted to the minima of curves. The loss has no constant
-// term: few budgets cannot tell one, so far beyond them it is too low.
+// A Law is N*(C) = A·C^Alpha, fitted to the minima of curves.
 type Law struct {
 	Curves    []Curve // by budget, ascending
 	A, Alpha  float64
-	K, Gamma  float64
 	residuals []float64 // of ln N, scaled to the size of the noise
 }
 
@@ -59,9 +57,6 @@ func (l *Law) Params(budget float64) float64 { return l.A * math.Pow(budget, l.A
 
 // Tokens is D* for a budget.
 func (l *Law) Tokens(budget float64) float64 { return budget / (6 * l.Params(budget)) }
-
-// Loss is what a budget spent at its best comes to.
-func (l *Law) Loss(budget float64) float64 { return l.K * math.Pow(budget, -l.Gamma) }
 
 // An Edge says on which side of a curve its least loss lies.
 type Edge string
@@ -146,18 +141,19 @@ func parabola(points []Point) (Curve, Edge, bool) {
 	return c, Neither, true
 }
 
-// fit draws the two lines through the minima.
+// fit draws the line through the minima.
 func (l *Law) fit() {
-	x, n, loss := make([]float64, len(l.Curves)), make([]float64, len(l.Curves)), make([]float64, len(l.Curves))
+	x, n := make([]float64, len(l.Curves)), make([]float64, len(l.Curves))
 	for i := range l.Curves {
 		c := &l.Curves[i]
-		x[i], n[i], loss[i] = math.Log(c.Budget), math.Log(c.Params()), math.Log(c.Least)
+		x[i], n[i] = math.Log(c.Budget), math.Log(c.Params())
 	}
 	k := leastSquares(x, n, 1)
 	l.A, l.Alpha, l.residuals = math.Exp(k[0]), k[1], residuals(x, n, k)
-	k = leastSquares(x, loss, 1)
-	l.K, l.Gamma = math.Exp(k[0]), -k[1]
 }
+
+// sensible reports whether an exponent of N*(C) can be: with the budget, both the best size and its tokens grow.
+func sensible(alpha float64) bool { return alpha > 0 && alpha < 1 }
 
 // An Interval is where 95 % of the draws of a bootstrap lie.
 type Interval struct{ Low, High float64 }

@@ -64,11 +64,49 @@ func TestFitRecoversPublishedLaws(t *testing.T) {
 					t.Errorf("%s: N* and D* do not make up the budget %g", name, c)
 				}
 			}
-			best := p.loss(p.optimum(1e21), 1e21/6/p.optimum(1e21))
-			if got := law.Loss(1e21); math.Abs(got-best) > 0.02 {
-				t.Errorf("%s, %+v: the loss at 1e21 is %.4f, want %.4f", name, s, got, best)
+		}
+	}
+}
+
+// TestSurfaceRecoversPublishedLaws: far beyond the budgets too, where the constant is nearly all of the loss.
+func TestSurfaceRecoversPublishedLaws(t *testing.T) {
+	budgets := []float64{6e18, 6e19, 6e20, 6e21}
+	const target = 3.8e25 // Llama 3's
+	for name, p := range published {
+		n := p.optimum(target)
+		d := target / 6 / n
+		exact := fitSurface(p.sweep(budgets, 5, 4, 1, 0, 0))
+		if math.Abs(exact.E-p.e) > 0.01 || math.Abs(exact.Exponent()-p.exponent()) > 0.005 || exact.Error > 1e-5 {
+			t.Errorf("%s: %+v", name, exact)
+		}
+		if got := exact.At(n, d); math.Abs(got-p.loss(n, d)) > 0.002 {
+			t.Errorf("%s: the loss at the target is %.4f, want %.4f", name, got, p.loss(n, d))
+		}
+		held := 0
+		const sweeps = 6
+		for seed := range uint64(sweeps) {
+			points := p.sweep(budgets, 5, 4, 1, 0.005, seed)
+			s := fitSurface(points)
+			within, ok := s.Bootstrap(points, seed, n, d)
+			if !ok {
+				t.Fatal("no interval")
+			}
+			if seed == 0 {
+				if again, _ := s.Bootstrap(points, seed, n, d); again != within {
+					t.Errorf("%v, and again %v", within, again)
+				}
+			}
+			if within.Low <= p.loss(n, d) && p.loss(n, d) <= within.High && within.High-within.Low < 0.3 {
+				held++
 			}
 		}
+		if held < 4 {
+			t.Errorf("%s: of %d intervals %d hold the loss", name, sweeps, held)
+		}
+	}
+	// Five proxies or fewer are met exactly: they say nothing about how far they can be trusted.
+	if _, ok := fitSurface(published["Chinchilla"].sweep(budgets[:1], 5, 4, 1, 0, 0)).Bootstrap(nil, 1, 1, 1); ok {
+		t.Error("five proxies are taken to know their own error")
 	}
 }
 

@@ -122,11 +122,11 @@ func (r *result) markdown() []byte {
 
 func (r *result) conclusion(b *bytes.Buffer) {
 	c, l := r.config, r.law
-	trust := func(i Interval) string {
-		if !r.trusted {
+	trust := func(i Interval, known bool) string {
+		if !known {
 			return " (too few proxies for an interval)"
 		}
-		return fmt.Sprintf(" (%.3g to %.3g)", i.Low, i.High)
+		return fmt.Sprintf(" (%.4g to %.4g)", i.Low, i.High)
 	}
 	fmt.Fprintf(b, "| | |\n|---|---|\n")
 	row := func(name, format string, args ...any) {
@@ -134,12 +134,16 @@ func (r *result) conclusion(b *bytes.Buffer) {
 	}
 	row("target", "%s FLOPs, %.3g times the largest budget", Budget(c.Target), c.Target/l.Curves[len(l.Curves)-1].Budget)
 	row("law", "N*(C) = %.3g · C^%.3f", l.A, l.Alpha)
-	row("exponent", "%.3f%s", l.Alpha, trust(r.alpha))
-	row("N* at the target", "%.3g%s", l.Params(c.Target), trust(r.params))
+	row("exponent", "%.3f%s", l.Alpha, trust(r.alpha, r.trusted))
+	row("N* at the target", "%.3g%s", l.Params(c.Target), trust(r.params, r.trusted))
 	row("model", "%d layers of %d, %d heads, %d of keys and values", r.shape.Layers, r.shape.Dim, r.shape.llm.NumAttentionHeads, r.shape.llm.NumKeyValueHeads)
 	row("weights", "%d", r.shape.llm.Parameters())
 	row("tokens", "%d", r.tokens)
-	row("predicted loss", "%.4f nats per token", l.Loss(c.Target))
+	row("predicted loss", "%.4f%s nats per token", r.loss, trust(r.within, r.foretold))
+	row("law of the loss", "L(N, D) = %.4g + %.4g/N^%.3f + %.4g/D^%.3f", r.surface.E, r.surface.A, r.surface.Alpha, r.surface.B, r.surface.Beta)
+	row("its misfit", "%.2f %% of a proxy's loss (root mean square)", 100*r.surface.Error)
+	row("its exponent", "%.3f", r.surface.Exponent())
 	fmt.Fprintf(b, "\nN counts what a token is multiplied with: training FLOPs per token over 6, the head and attention in it, the embedding table not.\n"+
-		"Intervals hold 95 %% of the draws of a bootstrap over residuals.\n")
+		"The size is that of the minima below; the predicted loss is that of the law of the loss, fitted to all proxies. Where their two exponents\n"+
+		"are far apart, neither is sure. Intervals hold 95 %% of the draws of a bootstrap over residuals.\n")
 }

@@ -25,6 +25,7 @@ type proxy struct {
 type result struct {
 	config  *Config
 	proxies []proxy // by budget and size, as the block has them
+	points  []Point
 	law     *Law
 
 	shape   shape // of the model for the target; the rest is not set where there is no law
@@ -32,6 +33,11 @@ type result struct {
 	alpha   Interval
 	params  Interval // of N* at the target
 	trusted bool     // whether the two are known
+
+	surface  *Surface
+	loss     float64 // of the model
+	within   Interval
+	foretold bool // whether within is known
 }
 
 // run fits the law to what the children have made.
@@ -40,20 +46,19 @@ func run(_ context.Context, rt *steps.Runtime) error {
 	if err := rt.Config(r.config); err != nil {
 		return err
 	}
-	var points []Point
 	for _, child := range rt.Spec().Children {
 		p := proxy{Name: child.Name}
 		if err := child.Decode(&p); err != nil {
 			return fmt.Errorf("the proxy %s: %w", child.Name, err)
 		}
 		r.proxies = append(r.proxies, p)
-		points = append(points, Point{p.Budget, p.Tokens, p.Loss})
+		r.points = append(r.points, Point{p.Budget, p.Tokens, p.Loss})
 	}
 	var wrong []*NoMinimumError
-	if r.law, wrong = Fit(points); len(wrong) > 0 {
+	if r.law, wrong = Fit(r.points); len(wrong) > 0 {
 		return r.fail(rt, wrong[0].advice(len(r.config.Size) > 0), wrong[0].path(r.config))
 	}
-	if alpha := r.law.Alpha; alpha <= 0 || alpha >= 1 {
+	if alpha := r.law.Alpha; !sensible(alpha) {
 		return r.fail(rt, fmt.Sprintf("the best size grows with the budget to the power of %.3g, and only an exponent between 0 and 1 makes sense: "+
 			"the budgets lie too close together for the noise of the losses", alpha), "budgets")
 	}
@@ -79,12 +84,21 @@ func (r *result) extrapolate(rt *steps.Runtime) error {
 	interval := []float64{}
 	if r.trusted {
 		interval = []float64{r.alpha.Low, r.alpha.High}
+		if !sensible(r.alpha.Low) || !sensible(r.alpha.High) {
+			rt.Warn("the exponent %.3g may as well be anything from %.3g to %.3g, and only one between 0 and 1 makes sense: the size for the target is hardly more than a guess. Spread the budgets further, raise them, or add sizes",
+				r.law.Alpha, r.alpha.Low, r.alpha.High)
+		}
 	} else {
 		rt.Warn("there are too few proxies to say how far the law can be trusted: add a budget, or a fourth size")
 	}
+	r.foretell(rt.Seed())
+	within := []float64{}
+	if r.foretold {
+		within = []float64{r.within.Low, r.within.High}
+	}
 	const far = 1000
 	if last := r.law.Curves[len(r.law.Curves)-1].Budget; c.Target > far*last {
-		rt.Warn("the target is more than %d times the largest budget: so far out the law is a guess, and the predicted loss too low", far)
+		rt.Warn("the target is more than %d times the largest budget: so far out the law is a guess", far)
 	}
 	rt.Set("n_layer", r.shape.Layers)
 	rt.Set("dim", r.shape.Dim)
@@ -92,10 +106,19 @@ func (r *result) extrapolate(rt *steps.Runtime) error {
 	rt.Set("n_kv_head", r.shape.llm.NumKeyValueHeads)
 	rt.Set("parameters", r.shape.llm.Parameters())
 	rt.Set("tokens", r.tokens)
-	rt.Set("predicted_loss", r.law.Loss(c.Target))
+	rt.Set("predicted_loss", r.loss)
+	rt.Set("predicted_loss_interval", within)
 	rt.Set("exponent", r.law.Alpha)
 	rt.Set("exponent_interval", interval)
 	return nil
+}
+
+// foretell finds out what loss the model should reach.
+func (r *result) foretell(seed uint64) {
+	r.surface = fitSurface(r.points)
+	n, d := r.shape.cost(r.config.Context), float64(r.tokens)
+	r.loss = r.surface.At(n, d)
+	r.within, r.foretold = r.surface.Bootstrap(r.points, seed, n, d)
 }
 
 // fail ends the step without a law. What has been measured stays beside the work, drawn, since it says what to do.

@@ -3,7 +3,7 @@
 //
 // Each of these proxies is a child of the step, with a key and checkpoints of its own: adding a budget or a size trains
 // only what is new. The step itself fits the curves and the law and draws them. How a proxy is trained is
-// steps/internal/pretraining's; what the fit is and where it comes from stands in fit.go; which shapes are sensible in shapes.go. Start at
+// steps/internal/pretraining's; what the fits are and where they come from stands in fit.go (sizes) and surface.go (losses); which shapes are sensible in shapes.go. Start at
 // [Config].
 package scalinglaw
 
@@ -17,7 +17,7 @@ import (
 var Type = steps.Type{
 	Name:    "scaling_law",
 	Doc:     "Finds the size of model, and the tokens, that a compute budget is best spent on: trains small models at small budgets and extrapolates.",
-	Version: 2,
+	Version: 3,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "n_layer", Type: "number", Doc: "Layers of the model for target."},
@@ -26,7 +26,8 @@ var Type = steps.Type{
 		{Name: "n_kv_head", Type: "number", Doc: "Its key and value heads."},
 		{Name: "parameters", Type: "number", Doc: "Its weights."},
 		{Name: "tokens", Type: "number", Doc: "Tokens to train it on: as many as target pays for."},
-		{Name: "predicted_loss", Type: "number", Doc: "The held-out loss that it should reach, in nats per token; too low if target is far beyond the budgets."},
+		{Name: "predicted_loss", Type: "number", Doc: "The held-out loss that it should reach, in nats per token: by L = E + A/N^α + B/D^β, fitted to all proxies."},
+		{Name: "predicted_loss_interval", Type: "list(number)", Doc: "Where that lies with 95 % confidence, by bootstrap; empty if there are too few proxies to tell."},
 		{Name: "exponent", Type: "number", Doc: "α of N*(C) = A·C^α, where N counts what a token is multiplied with: training FLOPs per token over 6."},
 		{Name: "exponent_interval", Type: "list(number)", Doc: "Where α lies with 95 % confidence, by bootstrap; empty if there are too few proxies to tell."},
 		{Name: "report", Type: "report", Doc: "metrics.jsonl, isoflop.svg, parameters.svg, tokens.svg, summary.md."},

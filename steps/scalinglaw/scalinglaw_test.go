@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -368,6 +369,46 @@ func TestRun(t *testing.T) {
 	again := swept(t, c, p)
 	if _, err := runStep(t, context.Background(), &Type, again, nil); err != nil || !maps.EqualFunc(files, report(t, again), bytes.Equal) {
 		t.Errorf("the same proxies give another report (%v)", err)
+	}
+}
+
+// TestAnExponentThatSaysNothing: where the interval of the exponent leaves what makes sense, that is said, and the figures stay.
+func TestAnExponentThatSaysNothing(t *testing.T) {
+	c := block()
+	c.Budgets, c.Target, c.Size, c.Context = []float64{1e19, 1.5e19}, 1e21, nil, 2048
+	c.Model = Model{HeadDim: 128, KVGroups: 1, RopeTheta: 10000, InitStd: 0.02}
+	for noise, says := range map[float64]bool{0: false, 0.015: true} {
+		s := swept(t, c, published["Chinchilla"])
+		r := rand.New(rand.NewPCG(4, 4))
+		for i := range s.Children {
+			var values map[string]any
+			if err := s.Children[i].Decode(&values); err != nil {
+				t.Fatal(err)
+			}
+			values["loss"] = values["loss"].(float64) + noise*r.NormFloat64()
+			raw, err := json.Marshal(values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Children[i].Values = raw
+		}
+		said := ""
+		end, err := runStep(t, context.Background(), &Type, s, func(e steps.Event) {
+			if e.Kind == steps.EventWarn {
+				said += e.Message
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		interval := end.Values["exponent_interval"].([]any)
+		if leaves := interval[0].(float64) <= 0 || interval[1].(float64) >= 1; leaves != says || strings.Contains(said, "only one between 0 and 1 makes sense") != says {
+			t.Errorf("noise %g: %v, and it says %q", noise, interval, said)
+		}
+		within := end.Values["predicted_loss_interval"].([]any)
+		if loss := end.Values["predicted_loss"].(float64); loss < within[0].(float64) || loss > within[1].(float64) || loss < 1.69 && !says {
+			t.Errorf("noise %g: %g in %v", noise, loss, within)
+		}
 	}
 }
 

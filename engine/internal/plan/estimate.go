@@ -3,6 +3,7 @@ package plan
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -14,26 +15,32 @@ import (
 )
 
 // estimate asks every step type what its step will need. Facts flow down from step to step, so cached steps are asked
-// as well; a plan in which nothing runs needs no estimates.
+// as well; a plan in which nothing runs needs no estimates. A step that is found to be impossible is an error.
 func (p *Plan) estimate() (hcl.Diagnostics, error) {
 	if !p.Busy() {
 		return nil, nil
 	}
+	var diags hcl.Diagnostics
 	rates := map[string]float64{}
 	for _, s := range p.Steps {
 		if s.Action == Skipped || s.Type.Estimate == nil {
 			continue
 		}
-		e, ok, err := p.Predictor.estimate(s, func(up *Step) (steps.Estimate, error) { return up.Estimate, nil })
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
+		e, err := p.Predictor.estimate(s, func(up *Step) (steps.Estimate, error) { return up.Estimate, nil })
+		var impossible *steps.ImpossibleError
+		var unknown *unknownError
+		switch {
+		case errors.As(err, &impossible) && s.Action != Cached && s.Instance.When.IsKnown():
+			diags = append(diags, Blame(s, "This step would fail", impossible.Err)...)
 			continue
+		case errors.As(err, &unknown):
+			continue
+		case err != nil:
+			return diags, err
 		}
 		if s.Action == Cached {
 			if err := found(&e, s); err != nil {
-				return nil, err
+				return diags, err
 			}
 		}
 		s.Estimate = e
@@ -46,7 +53,7 @@ func (p *Plan) estimate() (hcl.Diagnostics, error) {
 			s.Seconds = e.FLOPs / rate
 		}
 	}
-	return nil, nil
+	return diags, nil
 }
 
 // found puts what a cached step has found in the place of what was expected: its outputs that are numbers are facts.
@@ -90,19 +97,26 @@ func (p *Plan) calibrate() (hcl.Diagnostics, error) {
 	return nil, nil
 }
 
-// estimate asks a step type what its step will need, given the estimates of the steps above it. It reports false if the
-// type cannot tell yet: an estimate is a help and not a check.
-func (p *Predictor) estimate(s *Step, above func(*Step) (steps.Estimate, error)) (steps.Estimate, bool, error) {
+// An unknownError says that a step type cannot tell yet what its step will need: an estimate is a help and not a check.
+type unknownError struct{ error }
+
+func (e *unknownError) Unwrap() error { return e.error }
+
+// estimate asks a step type what its step will need, given the estimates of the steps above it.
+func (p *Predictor) estimate(s *Step, above func(*Step) (steps.Estimate, error)) (steps.Estimate, error) {
 	config, err := s.Instance.Placed()
 	if err != nil {
-		return steps.Estimate{}, false, fmt.Errorf("estimating: %w", err)
+		return steps.Estimate{}, fmt.Errorf("estimating: %w", err)
 	}
 	in, err := p.describe(s, config, planned, above)
 	if err != nil {
-		return steps.Estimate{}, false, err
+		return steps.Estimate{}, err
 	}
 	e, err := s.Type.Estimate(in)
-	return e, err == nil, nil
+	if err != nil {
+		err = &unknownError{err}
+	}
+	return e, err
 }
 
 // estimateInput describes a step when nothing has been estimated yet: it estimates what lies above.
@@ -120,7 +134,10 @@ func (p *Predictor) estimateInput(s *Step, config cty.Value, artifact func(dsl.A
 			}
 			up.Instance = instance
 		}
-		e, _, err := p.estimate(up, above)
+		e, err := p.estimate(up, above)
+		if unknown := (*unknownError)(nil); errors.As(err, &unknown) {
+			err = nil
+		}
 		done[up] = e
 		return e, err
 	}

@@ -38,6 +38,20 @@ func TestNamesAreValuesAlone(t *testing.T) {
 	}
 }
 
+// TestAdvice: names that a tokenizer cuts are worth a word.
+func TestAdvice(t *testing.T) {
+	h := hay(t, 20)
+	for values, want := range map[string]string{"names": "train the tokenizer on the practice", "digits": ""} {
+		test, err := New(h, Grid{Depths: 2, Needles: 1, Facts: Facts{Template: "The {key} obeys {value}.", Values: values, Digits: 4}}, 512, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := test.Advice(); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q", values, got)
+		}
+	}
+}
+
 // TestRepeats: a fact is said two to one and Repeats times, all within Distance.
 func TestRepeats(t *testing.T) {
 	text := strings.Repeat("The furnace holds one heat for weeks.\n", 60)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"athanor/steps"
 	"athanor/steps/internal/bpe"
@@ -46,7 +47,7 @@ const standardLengths = 4
 
 // New makes a test for a model with a context. Errors that a recipe can help blame an attribute of the Grid's block.
 func New(hay Haystack, g Grid, context int, seed uint64) (*Test, error) {
-	if err := g.Check(); err != nil {
+	if err := g.Fits(context); err != nil {
 		return nil, err
 	}
 	t := &Test{grid: g, hay: hay, lengths: g.Lengths}
@@ -77,7 +78,37 @@ func New(hay Haystack, g Grid, context int, seed uint64) (*Test, error) {
 	return t, nil
 }
 
-// settle decides the lengths.
+// Fits finds out what can be known without a tokenizer: whether the lengths are in order, within the context and not shorter
+// than any needle. A context of 0 is not known.
+func (g Grid) Fits(context int) error {
+	if err := g.Check(); err != nil {
+		return err
+	}
+	for i, n := range g.Lengths {
+		at := fmt.Sprintf("lengths[%d]", i)
+		switch {
+		case n < g.Least():
+			return steps.Blame(at, "a text of %d tokens is too short for a needle: a fact, its question and some text take at least %d", n, g.Least())
+		case context > 0 && n > context:
+			return steps.Blame(at, "a text of %d tokens is longer than the context of %d", n, context)
+		case i > 0 && n <= g.Lengths[i-1]:
+			return steps.Blame(at, "lengths are in order, and %d comes after %d", n, g.Lengths[i-1])
+		}
+	}
+	if context > 0 && context < g.Least() {
+		return fmt.Errorf("a context of %d tokens is too short for a needle: a fact, its question and some text take at least %d", context, g.Least())
+	}
+	return nil
+}
+
+// Least is what the shortest text takes if every word is one token, the fewest that there can be.
+func (g Grid) Least() int {
+	fact := Fact{Key: "two words", Value: "1"}
+	words := len(strings.Fields(g.sentence(fact))) + len(strings.Fields(g.question(fact)))
+	return 2*words + 3 // more text than needle, the answer and a token after it, and the one before the text
+}
+
+// settle decides the lengths, which Fits has seen.
 func (t *Test) settle(context, shortest int) error {
 	if len(t.lengths) == 0 {
 		for i := 1; i <= standardLengths; i++ {
@@ -90,16 +121,8 @@ func (t *Test) settle(context, shortest int) error {
 		}
 		return nil
 	}
-	for i, n := range t.lengths {
-		at := fmt.Sprintf("lengths[%d]", i)
-		switch {
-		case n < shortest:
-			return steps.Blame(at, "a text of %d tokens is too short for a needle: a fact, its question and some text take %d tokens", n, shortest)
-		case n > context:
-			return steps.Blame(at, "a text of %d tokens is longer than the context of %d", n, context)
-		case i > 0 && n <= t.lengths[i-1]:
-			return steps.Blame(at, "lengths are in order, and %d comes after %d", n, t.lengths[i-1])
-		}
+	if n := t.lengths[0]; n < shortest {
+		return steps.Blame("lengths[0]", "a text of %d tokens is too short for a needle: a fact, its question and some text take %d tokens", n, shortest)
 	}
 	return nil
 }
@@ -126,6 +149,18 @@ func (t *Test) prompt(i int, r *rand.Rand) {
 		question = t.grid.question(fact)
 	}
 	t.trials[i].prompt = append(p, tk.Encode(question)...)
+}
+
+// Advice says what makes the test harder than it has to be; empty if nothing does.
+func (t *Test) Advice() string {
+	most := 0
+	for _, name := range names {
+		most = max(most, len(t.hay.Tokenizer.Encode(" "+name)))
+	}
+	if t.grid.Values != "names" || most < 2 {
+		return ""
+	}
+	return fmt.Sprintf("the names that are values take up to %d tokens with this tokenizer, and a small model learns to copy one token long before it learns to copy several: train the tokenizer on the practice as well", most)
 }
 
 // text is n tokens of the documents, from a random one on, with an empty line between two.

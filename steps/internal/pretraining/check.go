@@ -47,7 +47,7 @@ func (r *Run) plan() (train.Batches, train.Schedule, error) {
 		return b, s, steps.Blame("average", "%w", err)
 	}
 	if r.Eval.Needle != nil {
-		if err := r.Eval.Needle.Check(); err != nil {
+		if err := r.Eval.Needle.Fits(r.Context); err != nil {
 			return b, s, steps.Within("eval.needle", err)
 		}
 	}

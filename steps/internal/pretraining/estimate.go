@@ -34,8 +34,13 @@ func (r *Run) training(b train.Batches) *steps.Training {
 	return &steps.Training{Context: r.Context, BatchTokens: b.Mean(), MicroTokens: r.micro(b), Trained: 1, Precision: r.Numerics.Precision}
 }
 
-// Estimate says what training will cost, given the model's estimate. A context of 0 stands for the model's own.
-func (r *Run) Estimate(model steps.Estimate) (steps.Estimate, error) {
+// Estimate says what training will cost, given the estimates of the model and of the data. A context of 0 stands for the
+// model's own.
+func (r *Run) Estimate(model, data steps.Estimate) (steps.Estimate, error) {
+	if available, known := data.Facts["available_tokens"]; known && float64(r.Tokens) > available {
+		return steps.Estimate{}, &steps.ImpossibleError{Err: steps.Blame("tokens",
+			"%d tokens are wanted, but within max_epochs the data can give %.0f. Raise max_epochs, add data, or lower tokens", r.Tokens, available)}
+	}
 	m, ok := train.Architecture(model.Facts)
 	if !ok {
 		return steps.Estimate{}, errors.New("the shape of the model is not known yet")

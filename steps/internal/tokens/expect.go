@@ -1,9 +1,36 @@
 package tokens
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+)
 
 // Expect foretells how many tokens a text of so many bytes will be, before there is a tokenizer. What a token holds grows
 // with the logarithm of the vocabulary: about 3.2 bytes at 4,096 tokens, 4.6 at 128k.
 func Expect(bytes, vocabulary float64) int64 {
 	return int64(bytes / (0.27 * math.Log2(max(512, vocabulary))))
+}
+
+// partFact begins the facts that name the parts of a set before it is made; the value is the part's place, from 1.
+const partFact = "part/"
+
+// NameParts adds the names of parts to the facts of an estimate.
+func NameParts(facts map[string]float64, names []string) {
+	for i, name := range names {
+		facts[partFact+name] = float64(i + 1)
+	}
+}
+
+// PartNames reads them, in their order; none if they are not known.
+func PartNames(facts map[string]float64) []string {
+	var names []string
+	for fact := range facts {
+		if name, ok := strings.CutPrefix(fact, partFact); ok {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(facts[partFact+a], facts[partFact+b]) })
+	return names
 }
