@@ -59,15 +59,6 @@ func recipe(t testing.TB) *Config {
 	}
 }
 
-func number(t *testing.T, l *traintest.Listener, name string) float64 {
-	t.Helper()
-	v, ok := l.Values()[name].(float64)
-	if !ok {
-		t.Fatalf("no value %s in %v", name, l.Values())
-	}
-	return v
-}
-
 // TestRun: every variant makes the better answers of held-out pairs the likelier ones.
 func TestRun(t *testing.T) {
 	for name, change := range map[string]func(c *Config){
@@ -82,10 +73,10 @@ func TestRun(t *testing.T) {
 			c := recipe(t)
 			change(c)
 			files, l, _ := traintest.Whole(t, &Type, c)
-			if a := number(t, l, "accuracy"); a < 0.95 {
+			if a := l.Number(t, "accuracy"); a < 0.95 {
 				t.Errorf("accuracy %v", a)
 			}
-			if m := number(t, l, "margin"); m <= 0 {
+			if m := l.Number(t, "margin"); m <= 0 {
 				t.Errorf("margin %v", m)
 			}
 			for _, name := range []string{"report/rewards.svg", "report/logp.svg", "report/loss.svg", "report/samples.jsonl", "model/model.safetensors"} {
@@ -199,7 +190,7 @@ func TestReference(t *testing.T) {
 	config.InitializerRange = 0.3
 	c.Reference = traintest.Model(t, tokenizer, config)
 	_, other, _ := traintest.Whole(t, &Type, c)
-	if number(t, same, "margin") == number(t, other, "margin") {
+	if same.Number(t, "margin") == other.Number(t, "margin") {
 		t.Error("the reference makes no difference")
 	}
 }
@@ -250,9 +241,9 @@ func TestPitfall09Mask(t *testing.T) {
 		}
 		for i, want := range []string{d.Chosen, d.Rejected} {
 			var got strings.Builder
-			for _, target := range tr.data.Examples[0].Segments[i].Targets {
+			for _, target := range tr.Data.Examples[0].Segments[i].Targets {
 				if target >= 0 && tr.counting().counts(target) {
-					got.Write(tr.base.Tokenizer.Bytes(target))
+					got.Write(tr.Base.Tokenizer.Bytes(target))
 				}
 			}
 			if !mask {

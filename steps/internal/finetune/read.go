@@ -39,34 +39,6 @@ type Split struct {
 	Counts   Counts
 }
 
-// OrElse returns the examples to evaluate on: the split's own, or other's where it has none.
-func (s *Split) OrElse(other *Split) []Example {
-	if len(s.Examples) > 0 {
-		return s.Examples
-	}
-	return other.Examples
-}
-
-// Name says which examples OrElse evaluates on.
-func (s *Split) Name() string {
-	if len(s.Examples) > 0 {
-		return "held-out"
-	}
-	return "training"
-}
-
-// Splits reads the split to train on, tells the user what was dropped of it, and reads the one to evaluate on.
-func Splits(rt *steps.Runtime, read func(split string) (*Split, error)) (data, heldOut *Split, err error) {
-	if data, err = read(corpus.Train); err != nil {
-		return nil, nil, err
-	}
-	if err := data.Report(rt); err != nil {
-		return nil, nil, err
-	}
-	heldOut, err = read(corpus.Holdout)
-	return data, heldOut, err
-}
-
 // Dialogues reads the conversations of a dataset. The assistant's tokens are targets, its end token among them. cut says
 // what to do with one that is longer than the context: leave turns off at its end, or drop it.
 func (b *Base) Dialogues(ctx context.Context, rt *steps.Runtime, data steps.Artifact, split string, cut bool) (*Split, error) {
@@ -245,9 +217,6 @@ func (c *Counts) count(record int, cut bool, err error) (bool, error) {
 	}
 	return true, nil
 }
-
-// Report tells the user what was dropped or cut. Nothing left to train on is an error.
-func (s *Split) Report(rt *steps.Runtime) error { return s.Counts.Report(rt, "trained on") }
 
 // Report tells the user what was dropped or cut of records that shall be used as purpose says: "trained on". Nothing
 // left is an error.
