@@ -86,4 +86,6 @@ var curves = []steps.Curves{
 }
 
 // estimate says what the training will need, as soon as the model's shape is known.
-func estimate(in *steps.EstimateInput) (steps.Estimate, error) { return finetune.Estimate(in, false) }
+func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
+	return finetune.Estimate(in, finetune.Work{})
+}
