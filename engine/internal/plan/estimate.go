@@ -10,6 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"athanor/dsl"
+	"athanor/engine/internal/journal"
 	"athanor/steps"
 )
 
@@ -19,34 +20,60 @@ func (p *Plan) estimate() (hcl.Diagnostics, error) {
 	if !p.Busy() {
 		return nil, nil
 	}
-	rates := map[string]float64{}
+	history := history{p.Predictor.state.Journal, map[string]float64{}}
 	for _, s := range p.Steps {
-		if s.Action == Skipped || s.Type.Estimate == nil {
+		if s.Action == Skipped {
 			continue
 		}
-		e, ok, err := p.Predictor.estimate(s, func(up *Step) (steps.Estimate, error) { return up.Estimate, nil })
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			continue
-		}
-		if s.Action == Cached {
-			if err := found(&e, s); err != nil {
+		if s.Type.Estimate != nil {
+			e, ok, err := p.Predictor.estimate(s, func(up *Step) (steps.Estimate, error) { return up.Estimate, nil })
+			if err != nil {
 				return nil, err
 			}
+			if ok {
+				s.Estimate = e
+			}
+			if ok && s.Action == Cached {
+				if err := found(&s.Estimate, s); err != nil {
+					return nil, err
+				}
+			}
 		}
-		s.Estimate = e
-		rate, ok := rates[s.Type.Name]
-		if !ok {
-			rate, _ = p.Predictor.state.Journal.Rate(s.Type.Name)
-			rates[s.Type.Name] = rate
-		}
-		if rate > 0 {
-			s.Seconds = e.FLOPs / rate
+		if s.Action != Cached {
+			s.Seconds = history.seconds(s)
 		}
 	}
 	return nil, nil
+}
+
+// history is what the journal tells about steps that will run.
+type history struct {
+	journal *journal.Journal
+	rates   map[string]float64 // of step types
+}
+
+// seconds expects the time of a step; 0 if nothing is known. Where operations are counted it is as fast as it was, or as
+// others of its type were. Where they are not, what works on a model takes as long as it took.
+func (h *history) seconds(s *Step) float64 {
+	e := &s.Estimate
+	if e.FLOPs == 0 && e.Parameters == 0 {
+		return 0
+	}
+	if e.FLOPs == 0 {
+		seconds, _ := h.journal.Took(s.Type.Name, s.Name())
+		return seconds
+	}
+	rate, ok := h.journal.Rate(s.Type.Name, s.Name())
+	if !ok {
+		if rate, ok = h.rates[s.Type.Name]; !ok {
+			rate, _ = h.journal.TypeRate(s.Type.Name)
+			h.rates[s.Type.Name] = rate
+		}
+	}
+	if rate == 0 {
+		return 0
+	}
+	return e.FLOPs / rate
 }
 
 // found puts what a cached step has found in the place of what was expected: its outputs that are numbers are facts.
@@ -84,7 +111,7 @@ func (p *Plan) calibrate() (hcl.Diagnostics, error) {
 	}
 	for i, speed := range p.options.Speeds(estimates) {
 		if speed > 0 {
-			ask[i].Seconds = ask[i].Estimate.FLOPs / speed
+			ask[i].Seconds = (ask[i].Estimate.FLOPs + ask[i].Estimate.Training.ReadFLOPs) / speed
 		}
 	}
 	return nil, nil
@@ -97,12 +124,25 @@ func (p *Predictor) estimate(s *Step, above func(*Step) (steps.Estimate, error))
 	if err != nil {
 		return steps.Estimate{}, false, fmt.Errorf("estimating: %w", err)
 	}
-	in, err := p.describe(s, config, planned, above)
+	artifact := planned
+	if s.Action != Cached {
+		artifact = p.stored
+	}
+	in, err := p.describe(s, config, artifact, above)
 	if err != nil {
 		return steps.Estimate{}, false, err
 	}
 	e, err := s.Type.Estimate(in)
 	return e, err == nil, nil
+}
+
+// stored is an artifact with its folder, if it is there.
+func (p *Predictor) stored(a dsl.Artifact) any {
+	out := steps.Artifact{Kind: a.Kind, Digest: a.Digest}
+	if a.Digest != "" {
+		out.Path, _ = p.state.Store.Path(a.Digest) // without it an estimate is coarser
+	}
+	return out
 }
 
 // estimateInput describes a step when nothing has been estimated yet: it estimates what lies above.
@@ -189,7 +229,7 @@ func addNullsToAll(list []any, config cty.Value) {
 	}
 }
 
-// Total sums what will run: operations, and seconds where they are known. complete is false if a step that will run
+// Total sums what will run: operations, and seconds where they are known. complete is false if a training that will run
 // has no expected time.
 func (p *Plan) Total() (flops, seconds float64, complete bool) {
 	complete = true
@@ -199,7 +239,7 @@ func (p *Plan) Total() (flops, seconds float64, complete bool) {
 		}
 		flops += s.Estimate.FLOPs
 		seconds += s.Seconds
-		complete = complete && (s.Seconds > 0 || s.Estimate.FLOPs == 0)
+		complete = complete && (s.Seconds > 0 || s.Estimate.FLOPs == 0 && s.Estimate.Training == nil)
 	}
 	return flops, seconds, complete
 }
