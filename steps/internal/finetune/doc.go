@@ -5,5 +5,7 @@
 // The unit of these runs is an [Example], a conversation or a pair of them, not a token: a batch is so many examples, and
 // an epoch is all of them once, in an order of its own. Start at [Run].
 //
+// What a plan expects of a run is [Estimate]'s, which measures a sample of the data.
+//
 // The training loop is steps/internal/train, the layout of conversations steps/internal/chat.
 package finetune

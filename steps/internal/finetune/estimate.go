@@ -42,8 +42,8 @@ func Estimate(in *steps.EstimateInput, work Work) (steps.Estimate, error) {
 	if work.Apart {
 		e.apart()
 	}
-	if c.Score = work.Score; c.Score {
-		c.TieWordEmbeddings = false
+	if work.Score {
+		c = c.Scoring()
 	}
 	micro := max(defaultMicroTokens, longest)
 	perToken := c.FLOPsPerToken(e.length(longest))

@@ -36,7 +36,9 @@ func Speed(dev gpu.Device, c llm.Config, t *steps.Training, limit time.Duration)
 	if batch == 0 {
 		batch = int64(t.MicroTokens)
 	}
-	c.Score, c.TieWordEmbeddings = t.Score, c.TieWordEmbeddings && !t.Score
+	if t.Score {
+		c = c.Scoring()
+	}
 	p := cut(c, min(int64(t.MicroTokens), batch), t.Typical(), usualShare*peak*limit.Seconds()/passes)
 	pass, update, err := p.measure(dev, t.Precision, limit)
 	if err != nil {
