@@ -15,6 +15,7 @@ import (
 	"athanor/steps/internal/corpus"
 	"athanor/steps/internal/finetune"
 	"athanor/steps/internal/llm"
+	"athanor/steps/internal/train"
 	"athanor/steps/internal/train/traintest"
 	"athanor/steps/rewardmodel"
 )
@@ -303,5 +304,37 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// TestEstimate: what is read beside the training is evaluations, the reference once, and of kto its prompts with answers of
+// others, once by the reference and in every epoch by the model.
+func TestEstimate(t *testing.T) {
+	c := recipe(t)
+	shape := traintest.Config(traintest.Tokenizer(t).VocabSize())
+	read := map[string]float64{}
+	for _, variant := range []string{simpo, dpo, kto} {
+		c.Variant = variant
+		config, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Type.Estimate(&steps.EstimateInput{
+			Spec: &steps.Spec{Config: config}, Upstream: map[string]steps.Estimate{"model": {Facts: train.Facts(shape)}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		perPair := e.FLOPs / 2 / 40 // 2 epochs of 40 pairs
+		read[variant] = e.Training.ReadFLOPs * 3 / perPair
+		if e.Tokens == 0 || e.Training.Segment == 0 || e.Training.BatchTokens == 0 {
+			t.Errorf("%s: %+v, %+v", variant, e, e.Training)
+		}
+	}
+	// 20 examples at 30, 60 and 80; of kto's 160 answers six times as many of them; 60 pairs in all.
+	for variant, want := range map[string]float64{simpo: 3 * 20, dpo: 3*20 + 60, kto: 6*20/2 + 2*60 + 2*40} {
+		if math.Abs(read[variant]-want) > 1e-6*want {
+			t.Errorf("%s reads %v pairs, want %v", variant, read[variant], want)
+		}
 	}
 }
