@@ -123,7 +123,7 @@ func (p *piece) measure(dev gpu.Device, precision gpu.Precision, limit time.Dura
 			spent[1] = append(spent[1], time.Since(between).Seconds())
 		}
 	}
-	return undisturbed(spent[0]), undisturbed(spent[1]), nil
+	return slices.Min(spent[0]), slices.Min(spent[1]), nil // undisturbed: what is measured is kept, and other work goes away
 }
 
 // lastScores is an objective of a scalar head, for measuring: what it costs does not depend on the loss.
@@ -153,11 +153,4 @@ func (p *piece) batch() *Batch {
 		b.Stream.Append(chunk, ids[at+1:at+1+len(chunk)], 0)
 	}
 	return b
-}
-
-// undisturbed is what a pass takes, whatever else the machine did during some of them: their first quartile. What is
-// measured is kept, and other work goes away.
-func undisturbed(seconds []float64) float64 {
-	slices.Sort(seconds)
-	return seconds[len(seconds)/4]
 }
