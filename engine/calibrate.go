@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	calibrateEach = 350 * time.Millisecond // for one kind of training
-	calibrateAll  = 900 * time.Millisecond // for all of them: then what is known has to do for the rest
+	calibrateAll   = time.Second            // for all kinds of training: then what is known has to do for the rest
+	calibrateMost  = 350 * time.Millisecond // for one of them
+	calibrateLeast = 150 * time.Millisecond // less tells too little
 )
 
 // calibrated is what has been measured, as it is kept in the state. Another machine, another build of the engine or
@@ -41,15 +42,21 @@ func (a *app) speeds(device string, list []steps.Estimate) []float64 {
 	known := readCalibration(path, dev.Info().Name)
 	before := len(known.Speeds)
 	order := make([]int, len(list))
-	for i := range order {
+	kinds := map[string]bool{} // that are not known yet
+	for i, e := range list {
 		order[i] = i
+		if key := calibration.Workload(e); key != "" && known.Speeds[key] == 0 {
+			kinds[key] = true
+		}
 	}
+	each := max(calibrateLeast, min(calibrateMost, calibrateAll/time.Duration(max(1, len(kinds)))))
 	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(list[j].FLOPs, list[i].FLOPs) })
 	began := time.Now()
 	for _, i := range order {
-		key := workload(list[i])
-		if known.Speeds[key] == 0 && time.Since(began) < calibrateAll-calibrateEach {
-			if speed, err := calibration.Speed(dev, list[i], calibrateEach); err == nil {
+		key := calibration.Workload(list[i])
+		if kinds[key] && time.Since(began)+each/2 < calibrateAll {
+			delete(kinds, key)
+			if speed, err := calibration.Speed(dev, list[i], each); err == nil {
 				known.Speeds[key] = speed
 			}
 		}
@@ -64,12 +71,6 @@ func (a *app) speeds(device string, list []steps.Estimate) []float64 {
 		known.write(path)
 	}
 	return out
-}
-
-// workload names what the speed of a training depends on.
-func workload(e steps.Estimate) string {
-	key, _ := json.Marshal([]any{e.Facts, e.Training}) // numbers and maps of them: it cannot fail
-	return string(key)
 }
 
 // nearestSpeed is the speed of the training whose model is nearest in size to that of e; 0 if none was measured.

@@ -24,8 +24,8 @@ func (a *app) planCommand() *cobra.Command {
              inputs come out as they were
   skipped    its condition (when) is false
 
-Times come from what earlier runs of the same step type have measured. For a training of which there is no run yet, about
-a second of the same work is tried on this machine; what that comes to is kept for the next plan.
+Times come from what earlier runs have measured of the same step, or of others of its type. For a training of which there is
+no run yet, about a second of the same work is tried on this machine; what that comes to is kept for the next plan.
 
 With a hardware block in the pipeline (engine steps pipeline), the plan says what training would take on those GPUs:
 memory, hours and cost.`,

@@ -130,19 +130,31 @@ type Estimate struct {
 // A Training says how a step trains models of the shape that the facts of its estimate tell, so that the engine can say
 // what that would need on other machines, and how long it takes on this one.
 type Training struct {
-	Context     int   `json:"context"`                // most tokens of a segment
-	BatchTokens int64 `json:"batch_tokens,omitempty"` // of an optimizer step, in the mean over the run; 0: not known
-	MicroTokens int   `json:"micro_tokens"`           // most tokens that go through the model at once
-	Trained     int   `json:"trained"`                // models that are trained at once
-	Frozen      int   `json:"frozen,omitempty"`       // models that are only read meanwhile
-	Adapters    int64 `json:"adapters,omitempty"`     // weights beside those of a model that are trained in their stead; 0: its own are
+	Context     int     `json:"context"`                // most tokens of a segment
+	Segment     int     `json:"segment,omitempty"`      // tokens of a segment as they usually are; 0: Context
+	BatchTokens int64   `json:"batch_tokens,omitempty"` // of an optimizer step, in the mean over the run; 0: not known
+	MicroTokens int     `json:"micro_tokens"`           // most tokens that go through the model at once
+	Trained     int     `json:"trained"`                // models that are trained at once
+	Frozen      int     `json:"frozen,omitempty"`       // models that are only read meanwhile
+	Adapters    int64   `json:"adapters,omitempty"`     // weights beside those of a model that are trained in their stead; 0: its own are
+	Score       bool    `json:"score,omitempty"`        // the model's head gives a number for the last token of a segment
+	ReadFLOPs   float64 `json:"read_flops,omitempty"`   // of passes beside the training, forward alone: evaluations, a reference
 
 	Precision gpu.Precision `json:"precision,omitempty"` // of the large products
 }
 
+// Typical is how many tokens a segment usually has.
+func (t *Training) Typical() int {
+	if t.Segment > 0 {
+		return t.Segment
+	}
+	return t.Context
+}
+
 // EstimateInput is what the planner knows. The configuration may have holes: attributes that depend on steps which have
 // not run are absent from Config, while those that the recipe leaves out are null. An artifact that does not exist yet
-// has its kind and no digest.
+// has its kind and no digest. One that does has a Path for the estimate of a step that will run, which may look into it for
+// a few milliseconds.
 type EstimateInput struct {
 	Spec     *Spec
 	Upstream map[string]Estimate // by the attribute that holds the artifact: "model", "part[0].data"

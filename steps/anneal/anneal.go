@@ -24,16 +24,8 @@ var Type = steps.Type{
 	Doc:     "Ends pre-training: the learning rate falls to zero on the best data, and the model is the average of its weights on the way.",
 	Version: 2,
 	Config:  Config{},
-	Outputs: []steps.Output{
-		{Name: "model", Type: "model", Doc: "The average of the weights, with its tokenizer, a Hugging Face folder."},
-		{Name: "report", Type: "report", Doc: "metrics.jsonl and its curves, samples.jsonl, summary.md."},
-		{Name: "loss", Type: "number", Doc: "Held-out loss of the model in nats per token; without held-out documents, train_loss."},
-		{Name: "bits_per_byte", Type: "number", Doc: "The same per byte of text, in bits: comparable between tokenizers."},
-		{Name: "last_loss", Type: "number", Doc: "Held-out loss of the last weights, before averaging; without an average, loss."},
-		{Name: "train_loss", Type: "number", Doc: "Mean training loss over the last tenth of the run, in nats per token."},
-		{Name: "tokens", Type: "number", Doc: "Tokens trained on."},
-		{Name: "parameters", Type: "number", Doc: "Weights of the model."},
-	},
+	Outputs: pretraining.Outputs("The average of the weights, with its tokenizer, a Hugging Face folder.",
+		steps.Output{Name: "last_loss", Type: "number", Doc: "Held-out loss of the last weights, before averaging; without an average, loss."}),
 	Check:    check,
 	Estimate: estimate,
 	Run:      run,
@@ -50,16 +42,12 @@ type Config struct {
 	MuP       *pretraining.MuP      `json:"mup" hcl:"block" doc:"As in the pretrain block."`
 	Schedule  Schedule              `json:"schedule" hcl:"block" doc:"The beginning of the learning rate's course."`
 	Batch     pretraining.Batch     `json:"batch" hcl:"block" doc:"Tokens per optimizer step."`
-	ZLoss     float64               `json:"z_loss" default:"0" min:"0" doc:"Coefficient of log²Z, which keeps the logits small; 1e-5 is usual."`
-	Spike     *pretraining.Spike    `json:"spike" hcl:"block" doc:"Steps that are not taken because their loss or gradient norm stands out. Left out: all are taken."`
 	Average   Average               `json:"average" hcl:"block" doc:"The average of the weights that becomes the model."`
 
 	Eval   pretraining.Eval `json:"eval" hcl:"block" doc:"Held-out loss while training."`
 	Sample *sampling.Config `json:"sample" hcl:"block" doc:"Texts to let the model continue at every evaluation."`
 
-	train.Numerics
-
-	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
+	pretraining.Training
 }
 
 // Schedule is the warm-up; after it the learning rate falls to zero.
@@ -79,9 +67,9 @@ type Average struct {
 func (c *Config) run() *pretraining.Run {
 	r := &pretraining.Run{
 		Title: "Annealing", Model: c.Model, Data: c.Data, Tokens: c.Tokens,
-		Optimizer: c.Optimizer, MuP: c.MuP, Batch: c.Batch, ZLoss: c.ZLoss, Spike: c.Spike, Average: c.average(),
+		Optimizer: c.Optimizer, MuP: c.MuP, Batch: c.Batch, Average: c.average(),
 		Schedule: pretraining.Schedule{Warmup: c.Schedule.Warmup, Shape: string(train.Linear)},
-		Eval:     c.Eval, Sample: c.Sample, CheckpointEvery: c.CheckpointEvery, Numerics: c.Numerics,
+		Eval:     c.Eval, Sample: c.Sample, Training: c.Training,
 	}
 	if c.Context != nil {
 		r.Context = *c.Context
@@ -136,16 +124,9 @@ func check(s *steps.Spec) error {
 	return c.run().Check()
 }
 
-// estimate says what training will cost, as soon as the model's shape and the number of tokens are known.
 func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
-	if err := pretraining.Known(in.Spec, "context", "tokens", "batch"); err != nil {
-		return steps.Estimate{}, err
-	}
 	var c Config
-	if err := in.Spec.Decode(&c); err != nil {
-		return steps.Estimate{}, err
-	}
-	return c.run().Estimate(in.Upstream["model"], in.Upstream["data"])
+	return pretraining.Estimate(in, &c, c.run)
 }
 
 func run(ctx context.Context, rt *steps.Runtime) error {

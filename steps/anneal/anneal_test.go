@@ -31,12 +31,11 @@ func recipe(t testing.TB) *Config {
 		Optimizer: pretraining.Optimizer{LR: 1e-2, Betas: []float64{0.9, 0.95}, Eps: 1e-8, WeightDecay: 0.1, GradClip: 1},
 		Schedule:  Schedule{Warmup: 0.1},
 		Batch:     pretraining.Batch{Tokens: 100, MicroTokens: ptr(80)},
-		Spike:     &pretraining.Spike{Sigma: 1.5, Window: 8},
 		Average:   Average{Kind: "polyak", Decay: 0.8, Last: 3},
 		Eval:      pretraining.Eval{Every: ptr(int64(800)), Tokens: 400},
 		Sample:    &sampling.Config{Prompts: []string{"The old"}, Tokens: 8, Temperature: 0.8, TopP: 0.95},
 
-		CheckpointEvery: 3600,
+		Training: pretraining.Training{Spike: &pretraining.Spike{Sigma: 1.5, Window: 8}, CheckpointEvery: 3600},
 	}
 }
 

@@ -3,6 +3,7 @@
 package calibration
 
 import (
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -13,6 +14,19 @@ import (
 
 // ErrNothing says that an estimate is not one of a training whose speed can be measured.
 var ErrNothing = errors.New("nothing to measure: no training, or the shape of the model is not known")
+
+// Workload names what the speed of a training depends on: the shape of the model, and how it is trained. It is empty where
+// there is nothing to measure.
+func Workload(e steps.Estimate) string {
+	c, ok := train.Architecture(e.Facts)
+	if e.Training == nil || !ok {
+		return ""
+	}
+	training := *e.Training
+	training.ReadFLOPs = 0
+	name, _ := json.Marshal([]any{train.Facts(c), training}) // numbers and maps of them: it cannot fail
+	return string(name)
+}
 
 // Speed measures at how many operations per second, counted as Estimate.FLOPs is, the device would train, in about limit.
 func Speed(dev gpu.Device, e steps.Estimate, limit time.Duration) (float64, error) {

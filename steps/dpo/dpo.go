@@ -123,4 +123,17 @@ func check(s *steps.Spec) error {
 }
 
 // estimate says what the training will need, as soon as the model's shape is known.
-func estimate(in *steps.EstimateInput) (steps.Estimate, error) { return finetune.Estimate(in, false) }
+func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
+	var c Config
+	if err := in.Spec.Decode(&c); err != nil {
+		return steps.Estimate{}, err
+	}
+	var work finetune.Work
+	if c.compares() {
+		work.Once = 1
+	}
+	if c.Variant == kto { // and the prompts with answers to others, for the KL term
+		work = finetune.Work{Apart: true, Once: 2, EachEpoch: 1}
+	}
+	return finetune.Estimate(in, work)
+}

@@ -15,6 +15,7 @@ import (
 	"athanor/steps/internal/corpus"
 	"athanor/steps/internal/finetune"
 	"athanor/steps/internal/llm"
+	"athanor/steps/internal/train"
 	"athanor/steps/internal/train/traintest"
 	"athanor/steps/rewardmodel"
 )
@@ -59,15 +60,6 @@ func recipe(t testing.TB) *Config {
 	}
 }
 
-func number(t *testing.T, l *traintest.Listener, name string) float64 {
-	t.Helper()
-	v, ok := l.Values()[name].(float64)
-	if !ok {
-		t.Fatalf("no value %s in %v", name, l.Values())
-	}
-	return v
-}
-
 // TestRun: every variant makes the better answers of held-out pairs the likelier ones.
 func TestRun(t *testing.T) {
 	for name, change := range map[string]func(c *Config){
@@ -82,10 +74,10 @@ func TestRun(t *testing.T) {
 			c := recipe(t)
 			change(c)
 			files, l, _ := traintest.Whole(t, &Type, c)
-			if a := number(t, l, "accuracy"); a < 0.95 {
+			if a := l.Number(t, "accuracy"); a < 0.95 {
 				t.Errorf("accuracy %v", a)
 			}
-			if m := number(t, l, "margin"); m <= 0 {
+			if m := l.Number(t, "margin"); m <= 0 {
 				t.Errorf("margin %v", m)
 			}
 			for _, name := range []string{"report/rewards.svg", "report/logp.svg", "report/loss.svg", "report/samples.jsonl", "model/model.safetensors"} {
@@ -199,7 +191,7 @@ func TestReference(t *testing.T) {
 	config.InitializerRange = 0.3
 	c.Reference = traintest.Model(t, tokenizer, config)
 	_, other, _ := traintest.Whole(t, &Type, c)
-	if number(t, same, "margin") == number(t, other, "margin") {
+	if same.Number(t, "margin") == other.Number(t, "margin") {
 		t.Error("the reference makes no difference")
 	}
 }
@@ -250,9 +242,9 @@ func TestPitfall09Mask(t *testing.T) {
 		}
 		for i, want := range []string{d.Chosen, d.Rejected} {
 			var got strings.Builder
-			for _, target := range tr.data.Examples[0].Segments[i].Targets {
+			for _, target := range tr.Data.Examples[0].Segments[i].Targets {
 				if target >= 0 && tr.counting().counts(target) {
-					got.Write(tr.base.Tokenizer.Bytes(target))
+					got.Write(tr.Base.Tokenizer.Bytes(target))
 				}
 			}
 			if !mask {
@@ -312,5 +304,37 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// TestEstimate: what is read beside the training is evaluations, the reference once, and of kto its prompts with answers of
+// others, once by the reference and in every epoch by the model.
+func TestEstimate(t *testing.T) {
+	c := recipe(t)
+	shape := traintest.Config(traintest.Tokenizer(t).VocabSize())
+	read := map[string]float64{}
+	for _, variant := range []string{simpo, dpo, kto} {
+		c.Variant = variant
+		config, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Type.Estimate(&steps.EstimateInput{
+			Spec: &steps.Spec{Config: config}, Upstream: map[string]steps.Estimate{"model": {Facts: train.Facts(shape)}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		perPair := e.FLOPs / 2 / 40 // 2 epochs of 40 pairs
+		read[variant] = e.Training.ReadFLOPs * 3 / perPair
+		if e.Tokens == 0 || e.Training.Segment == 0 || e.Training.BatchTokens == 0 {
+			t.Errorf("%s: %+v, %+v", variant, e, e.Training)
+		}
+	}
+	// 20 examples at 30, 60 and 80; of kto's 160 answers six times as many of them; 60 pairs in all.
+	for variant, want := range map[string]float64{simpo: 3 * 20, dpo: 3*20 + 60, kto: 6*20/2 + 2*60 + 2*40} {
+		if math.Abs(read[variant]-want) > 1e-6*want {
+			t.Errorf("%s reads %v pairs, want %v", variant, read[variant], want)
+		}
 	}
 }

@@ -36,7 +36,7 @@ func (t *training) references(ctx context.Context, rt *steps.Runtime, dev gpu.De
 	if err == nil {
 		err = json.Unmarshal(data, &refs)
 	}
-	if err == nil && len(refs.Train) == len(t.data.Examples) && len(refs.HeldOut) == len(t.heldOut.Examples) &&
+	if err == nil && len(refs.Train) == len(t.Data.Examples) && len(refs.HeldOut) == len(t.HeldOut.Examples) &&
 		len(refs.TrainMismatched) == len(t.mismatched) && len(refs.HeldOutMismatched) == len(t.heldOutMismatched) {
 		rt.Log("the reference's log-probabilities are there already")
 		return refs, nil
@@ -56,12 +56,12 @@ func (t *training) references(ctx context.Context, rt *steps.Runtime, dev gpu.De
 // readReference reads every example with the reference model.
 func (t *training) readReference(ctx context.Context, rt *steps.Runtime, dev gpu.Device) (references, error) {
 	var refs references
-	dir := t.base.Dir
+	dir := t.Base.Dir
 	if !t.config.Reference.IsZero() {
 		dir = t.config.Reference.Path
 	}
 	m, err := llm.Load(dev, dir)
-	if errors.Is(err, llm.ErrScore) && dir != t.base.Dir {
+	if errors.Is(err, llm.ErrScore) && dir != t.Base.Dir {
 		return refs, steps.Blame("reference", "%w", err)
 	}
 	if err != nil {
@@ -71,14 +71,14 @@ func (t *training) readReference(ctx context.Context, rt *steps.Runtime, dev gpu
 	if err := t.config.Numerics.Apply(m); err != nil { // like is compared with like
 		return refs, err
 	}
-	if err := m.Inference(t.micro); err != nil {
+	if err := m.Inference(t.Micro); err != nil {
 		return refs, err
 	}
 	lists := []struct {
 		examples []finetune.Example
 		out      *[]reference
 	}{
-		{t.data.Examples, &refs.Train}, {t.heldOut.Examples, &refs.HeldOut},
+		{t.Data.Examples, &refs.Train}, {t.HeldOut.Examples, &refs.HeldOut},
 		{t.mismatched, &refs.TrainMismatched}, {t.heldOutMismatched, &refs.HeldOutMismatched},
 	}
 	done, total := 0, 0
@@ -86,7 +86,7 @@ func (t *training) readReference(ctx context.Context, rt *steps.Runtime, dev gpu
 		total += len(l.examples)
 	}
 	for _, l := range lists {
-		for _, b := range finetune.Pack(l.examples, finetune.Evenly(len(l.examples), len(l.examples)), t.micro) {
+		for _, b := range finetune.Pack(l.examples, finetune.Evenly(len(l.examples), len(l.examples)), t.Micro) {
 			if err := ctx.Err(); err != nil {
 				return refs, err
 			}
@@ -96,7 +96,7 @@ func (t *training) readReference(ctx context.Context, rt *steps.Runtime, dev gpu
 			}
 			*l.out = append(*l.out, some...)
 			done += len(some)
-			rt.Progress(steps.Event{Done: float64(done), Total: float64(total), Unit: t.unit, Message: "reference"})
+			rt.Progress(steps.Event{Done: float64(done), Total: float64(total), Unit: t.Unit, Message: "reference"})
 		}
 	}
 	return refs, nil

@@ -10,7 +10,6 @@ import (
 	"athanor/steps"
 	"athanor/steps/internal/needle"
 	"athanor/steps/internal/pretraining"
-	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -74,12 +73,8 @@ type training struct {
 	Optimizer pretraining.Optimizer `json:"optimizer" hcl:"block" doc:"AdamW, with moments that start at zero in every stage."`
 	Schedule  Schedule              `json:"schedule" hcl:"block" doc:"The course of the learning rate."`
 	Batch     Batch                 `json:"batch" hcl:"block" doc:"Tokens per optimizer step."`
-	ZLoss     float64               `json:"z_loss" default:"0" min:"0" doc:"Coefficient of log²Z, which keeps the logits small; 1e-5 is usual."`
-	Spike     *pretraining.Spike    `json:"spike" hcl:"block" doc:"Steps that are not taken because their loss or gradient norm stands out. Left out: all are taken."`
 
-	train.Numerics
-
-	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
+	pretraining.Training
 }
 
 // Schedule is the learning rate of a stage, which does not know when it will end.

@@ -79,10 +79,10 @@ func (c *stageConfig) run() *pretraining.Run {
 	r := &pretraining.Run{
 		Title: fmt.Sprintf("Context extension to %d tokens", c.Context), Model: c.Model, Data: c.Data, Context: c.Context,
 		Tokens:    c.MaxTokens / c.Batch.Tokens * c.Batch.Tokens,
-		Optimizer: c.Optimizer, ZLoss: c.ZLoss, Spike: c.Spike,
+		Optimizer: c.Optimizer, Training: c.Training,
 		Schedule: pretraining.Schedule{Warmup: float64(c.Schedule.Warmup), Shape: c.Schedule.Shape, Final: c.Schedule.Final},
 		Batch:    pretraining.Batch{Tokens: c.Batch.Tokens, MicroTokens: c.Batch.MicroTokens},
-		Eval:     pretraining.Eval{Every: &every, Tokens: c.Gate.EvalTokens}, CheckpointEvery: c.CheckpointEvery, Numerics: c.Numerics,
+		Eval:     pretraining.Eval{Every: &every, Tokens: c.Gate.EvalTokens},
 	}
 	if c.Schedule.Tokens != nil {
 		r.Horizon = *c.Schedule.Tokens

@@ -36,7 +36,7 @@ func recipe(t testing.TB) *stageConfig {
 		training: training{
 			Optimizer: pretraining.Optimizer{LR: 4e-3, Betas: []float64{0.9, 0.95}, Eps: 1e-8, WeightDecay: 0.1, GradClip: 1},
 			Schedule:  Schedule{Warmup: 2, Shape: "constant", Final: 0.1},
-			Batch:     Batch{Tokens: 200}, CheckpointEvery: 3600,
+			Batch:     Batch{Tokens: 200}, Training: pretraining.Training{CheckpointEvery: 3600},
 		},
 	}
 }

@@ -31,15 +31,6 @@ func recipe(t testing.TB) *Config {
 	}
 }
 
-func number(t *testing.T, l *traintest.Listener, name string) float64 {
-	t.Helper()
-	v, ok := l.Values()[name].(float64)
-	if !ok {
-		t.Fatalf("no value %s in %v", name, l.Values())
-	}
-	return v
-}
-
 func documents(t *testing.T, dir, split string) []corpus.Document {
 	t.Helper()
 	set, err := corpus.Open(dir + "/out/data")
@@ -60,7 +51,7 @@ func documents(t *testing.T, dir, split string) []corpus.Document {
 func TestBest(t *testing.T) {
 	c := recipe(t)
 	files, l, dir := traintest.Whole(t, &Type, c)
-	if number(t, l, "kept_score") < number(t, l, "score")+0.3 {
+	if l.Number(t, "kept_score") < l.Number(t, "score")+0.3 {
 		t.Errorf("%v", l.Values())
 	}
 	train, held := documents(t, dir, corpus.Train), documents(t, dir, corpus.Holdout)
@@ -107,7 +98,7 @@ func TestKeep(t *testing.T) {
 	c.Config, c.Keep, c.Unfinished = reward.Config{}, nil, false
 	_, l, dir = traintest.Whole(t, &Type, c)
 	dropped = l.Values()["dropped"].(map[string]any)
-	total := number(t, l, "answers")
+	total := l.Number(t, "answers")
 	for _, n := range dropped {
 		total += n.(float64)
 	}

@@ -109,12 +109,12 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 		names[i] = p.Name
 	}
 	tokens.NameParts(e.Facts, names)
-	vocabSize := in.Upstream["tokenizer"].Facts["vocab_size"]
-	if vocabSize > 1 {
+	tokenizer := in.Upstream["tokenizer"].Facts
+	if vocabSize := tokenizer["vocab_size"]; vocabSize > 1 {
 		e.Facts["vocab_size"] = vocabSize
 	}
 	if known && text > 0 {
-		e.Tokens = tokens.Expect(text, vocabSize)
+		e.Tokens = int64(tokens.Expect(text, tokenizer))
 		e.Facts["tokens"] = float64(e.Tokens)
 	}
 	return e, nil

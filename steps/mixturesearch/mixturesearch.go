@@ -59,7 +59,7 @@ type training struct {
 func (t *training) run() *pretraining.Run {
 	r := &pretraining.Run{
 		Title: "Proxy", Context: t.Context, Tokens: t.Tokens, Optimizer: t.Optimizer, Schedule: t.Schedule,
-		Batch: t.Batch, Eval: t.Eval, CheckpointEvery: t.CheckpointEvery, Numerics: t.Numerics,
+		Batch: t.Batch, Eval: t.Eval, Training: pretraining.Training{Numerics: t.Numerics, CheckpointEvery: t.CheckpointEvery},
 	}
 	if r.Eval.Every == nil { // the course of a proxy is of no interest: its end is
 		r.Eval.Every = &r.Tokens

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"athanor/steps"
+	"athanor/steps/internal/tokens"
 	"athanor/steps/internal/train"
 )
 
@@ -33,5 +34,9 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 	if a.VocabSize == 0 {
 		return steps.Estimate{}, errors.New("the size of the tokenizer is not known yet")
 	}
-	return steps.Estimate{Parameters: a.Parameters(), Facts: train.Facts(a)}, nil
+	facts := train.Facts(a)
+	if n, ok := in.Upstream["tokenizer"].Facts[tokens.BytesPerToken]; ok {
+		facts[tokens.BytesPerToken] = n
+	}
+	return steps.Estimate{Parameters: a.Parameters(), Facts: facts}, nil
 }

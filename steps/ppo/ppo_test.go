@@ -44,24 +44,15 @@ func recipe(t testing.TB) *Config {
 	}
 }
 
-func number(t *testing.T, l *traintest.Listener, name string) float64 {
-	t.Helper()
-	v, ok := l.Values()[name].(float64)
-	if !ok {
-		t.Fatalf("no value %s in %v", name, l.Values())
-	}
-	return v
-}
-
 // TestRun: the score rises on a rule, and the divergence stays within its bound.
 func TestRun(t *testing.T) {
 	c := recipe(t)
 	c.KL.Bound = ptr(8.0)
 	files, l, _ := traintest.Whole(t, &Type, c)
-	if before, after := number(t, l, "first_score"), number(t, l, "score"); after < before+0.5 {
+	if before, after := l.Number(t, "first_score"), l.Number(t, "score"); after < before+0.5 {
 		t.Errorf("the score is %v, %v before", after, before)
 	}
-	if kl := number(t, l, "kl"); kl <= 0 || kl > 8 {
+	if kl := l.Number(t, "kl"); kl <= 0 || kl > 8 {
 		t.Errorf("the divergence is %v", kl)
 	}
 	for _, name := range []string{"report/reward.svg", "report/kl.svg", "report/entropy.svg", "report/length.svg", "report/samples.jsonl", "model/model.safetensors", "model/tokenizer_config.json"} {
@@ -174,14 +165,14 @@ func TestBound(t *testing.T) {
 	c := recipe(t)
 	c.KL.Bound = ptr(1.5)
 	want, l, _ := traintest.Whole(t, &Type, c)
-	if kl, n := number(t, l, "kl"), number(t, l, "iterations"); kl > 1.5 || n < 1 || n >= 20 {
+	if kl, n := l.Number(t, "kl"), l.Number(t, "iterations"); kl > 1.5 || n < 1 || n >= 20 {
 		t.Errorf("a divergence of %v after %v iterations", kl, n)
 	}
 	if w := l.Texts(steps.EventWarn); !strings.Contains(w, "beyond kl.bound = 1.5: training ends") {
 		t.Errorf("warnings: %s", w)
 	}
 	shorter := *c
-	shorter.KL.Bound, shorter.Iterations = nil, int(number(t, l, "iterations"))
+	shorter.KL.Bound, shorter.Iterations = nil, int(l.Number(t, "iterations"))
 	again, _, _ := traintest.Whole(t, &Type, &shorter)
 	if again["model/model.safetensors"] != want["model/model.safetensors"] {
 		t.Error("the model is not that of the last iteration within the bound")

@@ -93,6 +93,6 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 	if !ok {
 		return steps.Estimate{}, errors.New("the shape of the reward model is not known yet")
 	}
-	c.Score = true
+	c = c.Scoring()
 	return steps.Estimate{Parameters: c.Parameters(), Memory: c.InferenceMemory(c.MaxPositionEmbeddings)}, nil
 }

@@ -11,7 +11,6 @@ import (
 	"athanor/steps"
 	"athanor/steps/internal/pretraining"
 	"athanor/steps/internal/sampling"
-	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -20,16 +19,8 @@ var Type = steps.Type{
 	Doc:     "Trains a language model on a mixture of tokens, from the weights of another step.",
 	Version: 2,
 	Config:  Config{},
-	Outputs: []steps.Output{
-		{Name: "model", Type: "model", Doc: "The trained model with its tokenizer, a Hugging Face folder; its max_position_embeddings is the context trained on."},
-		{Name: "report", Type: "report", Doc: "metrics.jsonl and its curves, samples.jsonl, summary.md."},
-		{Name: "loss", Type: "number", Doc: "Held-out loss in nats per token; without held-out documents, train_loss."},
-		{Name: "bits_per_byte", Type: "number", Doc: "The same per byte of text, in bits: comparable between tokenizers."},
-		{Name: "train_loss", Type: "number", Doc: "Mean training loss over the last tenth of the run, in nats per token."},
-		{Name: "tokens", Type: "number", Doc: "Tokens trained on."},
-		{Name: "final_lr", Type: "number", Doc: "Learning rate of the last step: where anneal goes on."},
-		{Name: "parameters", Type: "number", Doc: "Weights of the model."},
-	},
+	Outputs: pretraining.Outputs("The trained model with its tokenizer, a Hugging Face folder; its max_position_embeddings is the context trained on.",
+		steps.Output{Name: "final_lr", Type: "number", Doc: "Learning rate of the last step: where anneal goes on."}),
 	Check:    check,
 	Estimate: estimate,
 	Run:      run,
@@ -46,24 +37,19 @@ type Config struct {
 	MuP       *pretraining.MuP      `json:"mup" hcl:"block" doc:"Learning rates that scale with the width of the model, so that those of a narrow one hold for a wide one."`
 	Schedule  pretraining.Schedule  `json:"schedule" hcl:"block" doc:"The course of the learning rate."`
 	Batch     pretraining.Batch     `json:"batch" hcl:"block" doc:"Tokens per optimizer step."`
-	ZLoss     float64               `json:"z_loss" default:"0" min:"0" doc:"Coefficient of log²Z, which keeps the logits small; 1e-5 is usual."`
-
-	Spike *pretraining.Spike `json:"spike" hcl:"block" doc:"Steps that are not taken because their loss or gradient norm stands out. Left out: all are taken."`
 
 	Eval   pretraining.Eval `json:"eval" hcl:"block" doc:"Held-out loss while training."`
 	Sample *sampling.Config `json:"sample" hcl:"block" doc:"Texts to let the model continue at every evaluation."`
 
-	train.Numerics
-
-	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
+	pretraining.Training
 }
 
 // run is the training that the block describes.
 func (c *Config) run() *pretraining.Run {
 	return &pretraining.Run{
 		Title: "Pre-training", Model: c.Model, Data: c.Data, Context: c.Context, Tokens: c.Tokens,
-		Optimizer: c.Optimizer, MuP: c.MuP, Schedule: c.Schedule, Batch: c.Batch, ZLoss: c.ZLoss, Spike: c.Spike,
-		Eval: c.Eval, Sample: c.Sample, CheckpointEvery: c.CheckpointEvery, Numerics: c.Numerics,
+		Optimizer: c.Optimizer, MuP: c.MuP, Schedule: c.Schedule, Batch: c.Batch,
+		Eval: c.Eval, Sample: c.Sample, Training: c.Training,
 	}
 }
 
@@ -75,16 +61,9 @@ func check(s *steps.Spec) error {
 	return c.run().Check()
 }
 
-// estimate says what training will cost, as soon as the model's shape and the number of tokens are known.
 func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
-	if err := pretraining.Known(in.Spec, "context", "tokens", "batch"); err != nil {
-		return steps.Estimate{}, err
-	}
 	var c Config
-	if err := in.Spec.Decode(&c); err != nil {
-		return steps.Estimate{}, err
-	}
-	return c.run().Estimate(in.Upstream["model"], in.Upstream["data"])
+	return pretraining.Estimate(in, &c, c.run)
 }
 
 func run(ctx context.Context, rt *steps.Runtime) error {

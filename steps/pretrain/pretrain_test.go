@@ -35,11 +35,10 @@ func recipe(t testing.TB) *Config {
 		Optimizer: pretraining.Optimizer{LR: 1e-2, Betas: []float64{0.9, 0.95}, Eps: 1e-8, WeightDecay: 0.1, GradClip: 1},
 		Schedule:  pretraining.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1, Decay: 0.2, DecayShape: "linear"},
 		Batch:     pretraining.Batch{Tokens: 100, Ramp: []pretraining.Ramp{{At: 0.3, Tokens: 200}}, MicroTokens: ptr(80)},
-		ZLoss:     1e-4,
 		Eval:      pretraining.Eval{Every: ptr(int64(800)), Tokens: 400},
 		Sample:    &sampling.Config{Prompts: []string{"The old", ""}, Tokens: 8, Temperature: 0.8, TopP: 0.95},
 
-		CheckpointEvery: 3600,
+		Training: pretraining.Training{ZLoss: 1e-4, CheckpointEvery: 3600},
 	}
 }
 

@@ -64,4 +64,6 @@ func check(s *steps.Spec) error {
 }
 
 // estimate says what the training will need, as soon as the model's shape is known.
-func estimate(in *steps.EstimateInput) (steps.Estimate, error) { return finetune.Estimate(in, true) }
+func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
+	return finetune.Estimate(in, finetune.Work{Score: true})
+}

@@ -44,15 +44,6 @@ func recipe(t testing.TB) *Config {
 	}
 }
 
-func number(t *testing.T, l *traintest.Listener, name string) float64 {
-	t.Helper()
-	v, ok := l.Values()[name].(float64)
-	if !ok {
-		t.Fatalf("no value %s in %v", name, l.Values())
-	}
-	return v
-}
-
 func pair(t testing.TB) *train.Batch {
 	t.Helper()
 	examples := finetune.Last([]finetune.Example{
@@ -103,7 +94,7 @@ func TestCalibration(t *testing.T) {
 func TestRun(t *testing.T) {
 	c := recipe(t)
 	files, l, dir := traintest.Whole(t, &Type, c)
-	if a := number(t, l, "accuracy"); a < 0.95 {
+	if a := l.Number(t, "accuracy"); a < 0.95 {
 		t.Errorf("accuracy %v", a)
 	}
 	for _, name := range []string{"report/calibration.svg", "report/accuracy.svg", "report/loss.svg", "report/summary.md", "model/tokenizer.json"} {
@@ -122,19 +113,19 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if m.Config.ScoreShift != number(t, l, "shift") || m.Config.PadTokenID == nil {
-		t.Errorf("shift %v of %v, padding %v", m.Config.ScoreShift, number(t, l, "shift"), m.Config.PadTokenID)
+	if m.Config.ScoreShift != l.Number(t, "shift") || m.Config.PadTokenID == nil {
+		t.Errorf("shift %v of %v, padding %v", m.Config.ScoreShift, l.Number(t, "shift"), m.Config.PadTokenID)
 	}
 	var tr training
 	rt := runtime(t, c)
 	if err := tr.open(t.Context(), rt); err != nil {
 		t.Fatal(err)
 	}
-	if tr.model = m; m.Inference(tr.micro) != nil {
+	if tr.Model = m; m.Inference(tr.Micro) != nil {
 		t.Fatal("no memory")
 	}
 	tr.config.Eval.Examples = 40
-	verdicts, err := tr.judge(t.Context(), tr.data.Examples)
+	verdicts, err := tr.judge(t.Context(), tr.Data.Examples)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +175,7 @@ func TestLoRA(t *testing.T) {
 	c := recipe(t)
 	c.LoRA, c.Optimizer.LR, c.Epochs = &finetune.LoRA{Rank: 8, Targets: llm.LoRATargets}, ptr(1e-2), 4
 	files, l, dir := traintest.Whole(t, &Type, c)
-	if a := number(t, l, "accuracy"); a < 0.95 {
+	if a := l.Number(t, "accuracy"); a < 0.95 {
 		t.Errorf("accuracy %v", a)
 	}
 	if !strings.Contains(files["model/adapter/adapter_config.json"], `"SEQ_CLS"`) || !strings.Contains(files["model/adapter/adapter_model.safetensors"], "base_model.model.score.weight") {
@@ -192,7 +183,7 @@ func TestLoRA(t *testing.T) {
 	}
 	c.Model.Path, c.LoRA, c.Optimizer.LR = filepath.Join(dir, "out", "model"), nil, ptr(0.0)
 	_, again, _ := traintest.Whole(t, &Type, c)
-	if a, b := number(t, l, "loss"), number(t, again, "loss"); math.Abs(a-b) > 1e-5 {
+	if a, b := l.Number(t, "loss"), again.Number(t, "loss"); math.Abs(a-b) > 1e-5 {
 		t.Errorf("loss %v, of the merged model %v", a, b)
 	}
 }
@@ -203,8 +194,8 @@ func TestPitfall06OneBOS(t *testing.T) {
 	if err := tr.open(t.Context(), runtime(t, recipe(t))); err != nil {
 		t.Fatal(err)
 	}
-	bos, _ := tr.base.Tokenizer.BOS()
-	for _, e := range tr.data.Examples {
+	bos, _ := tr.Base.Tokenizer.BOS()
+	for _, e := range tr.Data.Examples {
 		for _, s := range e.Segments {
 			count := 0
 			for _, id := range s.IDs {
@@ -228,8 +219,8 @@ func TestReferences(t *testing.T) {
 		return corpus.Document{Messages: []corpus.Message{{Role: "user", Content: d.Prompt}, {Role: "assistant", Content: d.Rejected}}}
 	}), nil)
 	_, low, _ := traintest.Whole(t, &Type, c)
-	if number(t, low, "shift") > number(t, l, "shift")-0.5 {
-		t.Errorf("the shift is %v with worse references, %v with better ones", number(t, low, "shift"), number(t, l, "shift"))
+	if low.Number(t, "shift") > l.Number(t, "shift")-0.5 {
+		t.Errorf("the shift is %v with worse references, %v with better ones", low.Number(t, "shift"), l.Number(t, "shift"))
 	}
 }
 
@@ -242,7 +233,7 @@ func TestPairs(t *testing.T) {
 	}
 	c.Data, c.Batch.MicroTokens = traintest.DocumentSet(t, traintest.Documents(0, 8, dialogue), nil), nil
 	_, l, _ := traintest.Whole(t, &Type, c)
-	if number(t, l, "pairs") != 8 || !strings.Contains(l.Texts(steps.EventWarn), "holds no pairs back") {
+	if l.Number(t, "pairs") != 8 || !strings.Contains(l.Texts(steps.EventWarn), "holds no pairs back") {
 		t.Errorf("%v", l.Values())
 	}
 	long := strings.Repeat("The old crow sees the cold river. ", 20)
@@ -258,7 +249,7 @@ func TestPairs(t *testing.T) {
 	want := map[string]any{
 		chat.TooLong: 1.0, chat.NoAnswer: 1.0, chat.Roles: 0.0, chat.ControlTokens: 1.0, chat.Empty: 1.0, chat.Refused: 0.0, finetune.Equal: 1.0,
 	}
-	if got := l.Values()["dropped"].(map[string]any); !maps.Equal(got, want) || number(t, l, "pairs") != 8 {
+	if got := l.Values()["dropped"].(map[string]any); !maps.Equal(got, want) || l.Number(t, "pairs") != 8 {
 		t.Errorf("dropped %v, want %v", got, want)
 	}
 }
@@ -276,7 +267,7 @@ func TestErrors(t *testing.T) {
 			c.References = traintest.DocumentSet(t, traintest.Documents(0, 3, func(i int) corpus.Document {
 				return corpus.Document{Messages: []corpus.Message{{Role: "user", Content: "The?"}}}
 			}), nil)
-		}, "references: none of the 3 records can be trained on: 3 no_answer"},
+		}, "references: none of the 3 records can be scored: 3 no_answer"},
 		"nothing left": {func(c *Config) { c.Context = ptr(5) }, "data: none of the 40 records can be trained on: 40 too_long"},
 		"divergence":   {func(c *Config) { c.Optimizer.LR, c.Optimizer.GradClip, c.Schedule.Warmup = ptr(1e30), 0, 0 }, "optimizer.lr: training diverged"},
 	} {

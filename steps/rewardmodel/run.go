@@ -3,29 +3,21 @@ package rewardmodel
 import (
 	"context"
 	"errors"
-	"slices"
 
+	"athanor/gpu"
 	"athanor/steps"
 	"athanor/steps/internal/corpus"
 	"athanor/steps/internal/figure"
 	"athanor/steps/internal/finetune"
 	"athanor/steps/internal/llm"
-	"athanor/steps/internal/train"
 )
 
 // A training is one run of the step.
 type training struct {
+	finetune.Run
 	config     Config
-	settings   finetune.Settings
-	base       *finetune.Base
-	data       *finetune.Split
-	heldOut    *finetune.Split
 	references []finetune.Example // nil: the chosen answers
-	model      *llm.Model
-	micro      int
-	summary    train.Summary
-	observer   *finetune.Observer
-	verdicts   []verdict // of the last evaluation
+	verdicts   []verdict          // of the last evaluation
 }
 
 func run(ctx context.Context, rt *steps.Runtime) error {
@@ -33,34 +25,22 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 	if err := t.open(ctx, rt); err != nil {
 		return err
 	}
-	dev, err := rt.Device()
-	if err != nil {
+	if err := t.Train(ctx, rt, &finetune.Task{
+		Load:      func(dev gpu.Device, dir string) (*llm.Model, error) { return llm.LoadScore(dev, dir, rt.Seed()) },
+		Objective: &bradleyTerry{margin: t.config.Margin, centring: t.config.Centring},
+		Measure:   t.measure, Curves: curves,
+	}); err != nil {
 		return err
 	}
-	if t.model, err = llm.LoadScore(dev, t.base.Dir, rt.Seed()); err != nil {
-		return t.settings.Blame(err, t.micro)
-	}
-	defer t.model.Close()
-	if err := t.settings.Prepare(t.model, rt.Seed()); err != nil {
-		return t.settings.Blame(err, t.micro)
-	}
-	if err := rt.Curves(curves()); err != nil {
+	defer t.Close()
+	var err error
+	if t.verdicts, err = t.judge(ctx, t.Evaluated()); err != nil { // a resume may have come after the last evaluation
 		return err
 	}
-	t.observer = &finetune.Observer{Runtime: rt, Measure: t.measure}
-	objective := &bradleyTerry{margin: t.config.Margin, centring: t.config.Centring}
-	loop := t.settings.Loop(t.model, objective, "pairs", t.data.Examples, t.micro, rt.Seed())
-	loop.Observer = t.observer
-	if t.summary, err = loop.Run(ctx, rt); err != nil {
-		return t.settings.Blame(err, t.micro)
-	}
-	if t.verdicts, err = t.judge(ctx, t.heldOut.OrElse(t.data)); err != nil { // a resume may have come after the last evaluation
+	if t.Model.Config.ScoreShift, err = t.shift(ctx); err != nil {
 		return err
 	}
-	if t.model.Config.ScoreShift, err = t.shift(ctx); err != nil {
-		return err
-	}
-	if err := t.base.Save(rt, t.model); err != nil {
+	if err := t.Base.Save(rt, t.Model); err != nil {
 		return err
 	}
 	calibration := calibrate(t.verdicts)
@@ -74,40 +54,38 @@ func (t *training) open(ctx context.Context, rt *steps.Runtime) error {
 	if err := rt.Config(c); err != nil {
 		return err
 	}
-	t.settings = c.settings()
+	t.Settings, t.Unit = c.settings(), "pairs"
 	var err error
-	if t.base, err = finetune.Open(rt, c.Model, nil, c.Context); err != nil {
+	if t.Base, err = finetune.Open(rt, c.Model, nil, c.Context); err != nil {
 		return err
 	}
-	t.data, t.heldOut, err = finetune.Splits(rt, func(split string) (*finetune.Split, error) {
-		return t.base.Pairs(ctx, rt, c.Data, split)
+	err = t.Read(rt, func(split string) (*finetune.Split, error) {
+		pairs, err := t.Base.Pairs(ctx, rt, c.Data, split)
+		if err == nil {
+			pairs.Examples = finetune.Last(pairs.Examples)
+		}
+		return pairs, err
 	})
+	if err != nil || c.References.IsZero() {
+		return err
+	}
+	split, err := t.Base.Dialogues(ctx, rt, c.References, corpus.Train, true)
+	if err == nil {
+		err = split.Counts.Report(rt, "scored")
+	}
+	if attr := (*steps.AttributeError)(nil); errors.As(err, &attr) { // it blames data, as if it were for training
+		return &steps.AttributeError{Path: "references", Err: attr.Err}
+	}
 	if err != nil {
 		return err
 	}
-	t.data.Examples, t.heldOut.Examples = finetune.Last(t.data.Examples), finetune.Last(t.heldOut.Examples)
-	all := slices.Concat(t.data.Examples, t.heldOut.Examples)
-	if !c.References.IsZero() {
-		split, err := t.base.Dialogues(ctx, rt, c.References, corpus.Train, true)
-		if err == nil {
-			err = split.Report(rt)
-		}
-		if attr := (*steps.AttributeError)(nil); errors.As(err, &attr) { // it blames data, as if it were for training
-			return &steps.AttributeError{Path: "references", Err: attr.Err}
-		}
-		if err != nil {
-			return err
-		}
-		t.references = finetune.Last(split.Examples)
-		all = append(all, t.references...)
-	}
-	t.micro, err = t.settings.Micro(all)
-	return err
+	t.references = finetune.Last(split.Examples)
+	return t.Fit(t.references)
 }
 
 // measure evaluates the model as it is.
 func (t *training) measure(ctx context.Context) (map[string]float64, error) {
-	verdicts, err := t.judge(ctx, t.heldOut.OrElse(t.data))
+	verdicts, err := t.judge(ctx, t.Evaluated())
 	return figures(verdicts, t.config.Margin), err
 }
 
@@ -127,11 +105,11 @@ func (t *training) judge(ctx context.Context, pairs []finetune.Example) ([]verdi
 // scores reads the score of each conversation of some examples, as many as an evaluation reads.
 func (t *training) scores(ctx context.Context, examples []finetune.Example) ([]float64, error) {
 	var all []float64
-	for _, b := range finetune.Pack(examples, finetune.Evenly(len(examples), t.config.Eval.Examples), t.micro) {
+	for _, b := range finetune.Pack(examples, finetune.Evenly(len(examples), t.config.Eval.Examples), t.Micro) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		scores, err := finetune.LogProbs(t.model, &b.Stream)
+		scores, err := finetune.LogProbs(t.Model, &b.Stream)
 		if err != nil {
 			return nil, err
 		}
@@ -146,7 +124,7 @@ func (t *training) scores(ctx context.Context, examples []finetune.Example) ([]f
 func (t *training) shift(ctx context.Context) (float64, error) {
 	references := t.references
 	if references == nil {
-		for _, pair := range t.data.Examples {
+		for _, pair := range t.Data.Examples {
 			references = append(references, finetune.Example{Segments: pair.Segments[:1]})
 		}
 	}
@@ -160,35 +138,25 @@ func (t *training) shift(ctx context.Context) (float64, error) {
 
 // settle sets the value outputs.
 func (t *training) settle(rt *steps.Runtime, c calibration) {
-	if len(t.heldOut.Examples) == 0 {
-		rt.Warn("the data holds no pairs back: accuracy and loss are those of training pairs. Set holdout in its dataset")
-	}
-	f := t.observer.Figures()
+	t.Settle(rt)
+	f := t.Figures()
 	rt.Set("accuracy", f["eval_accuracy"])
 	rt.Set("loss", f["eval_loss"])
 	rt.Set("calibration_error", c.err)
-	rt.Set("train_loss", t.summary.Loss)
-	rt.Set("shift", t.model.Config.ScoreShift)
-	rt.Set("pairs", len(t.data.Examples))
-	rt.Set("dropped", t.data.Counts.Values())
-	rt.Set("parameters", t.model.Config.Parameters())
+	rt.Set("shift", t.Model.Config.ScoreShift)
+	rt.Set("pairs", len(t.Data.Examples))
 }
 
 func (t *training) report(rt *steps.Runtime, c calibration) error {
-	r := finetune.Report{Title: "Reward model", Unit: "pairs"}
-	r.Trained(&t.settings, t.model.Config)
-	r.Row("run", "%d pairs in %d steps, %d epochs", t.summary.Tokens, t.summary.Steps, t.config.Epochs)
-	r.Row("context", "%d tokens", t.base.Context)
-	r.Counted("training pairs", &t.data.Counts)
-	r.Counted("held-out pairs", &t.heldOut.Counts)
-	of := t.heldOut.Name()
-	f := t.observer.Figures()
-	r.Row(of+" accuracy", "%.4f of %d pairs", f["eval_accuracy"], len(t.verdicts))
-	r.Row(of+" loss", "%.4f", f["eval_loss"])
-	r.Row(of+" score of chosen, rejected", "%.4f, %.4f", f["eval_chosen_score"], f["eval_rejected_score"])
+	r := t.Report("Reward model")
+	t.Counted(r, t.Unit)
+	f := t.Figures()
+	r.Row(t.Of()+" accuracy", "%.4f of %d pairs", f["eval_accuracy"], len(t.verdicts))
+	r.Row(t.Of()+" loss", "%.4f", f["eval_loss"])
+	r.Row(t.Of()+" score of chosen, rejected", "%.4f, %.4f", f["eval_chosen_score"], f["eval_rejected_score"])
 	r.Row("calibration error", "%.4f", c.err)
-	r.Row("training loss, last tenth", "%.4f", t.summary.Loss)
-	r.Row("shift", "%.4f", t.model.Config.ScoreShift)
+	r.Row("training loss, last tenth", "%.4f", t.Summary.Loss)
+	r.Row("shift", "%.4f", t.Model.Config.ScoreShift)
 	r.Files = map[string][]byte{"calibration.svg": (&figure.Chart{
 		Title: "Calibration", XLabel: "confidence in the preferred answer", YLabel: "share right",
 		Series: []figure.Series{
@@ -196,12 +164,11 @@ func (t *training) report(rt *steps.Runtime, c calibration) error {
 			{Name: "ideal", X: []float64{0.5, 1}, Y: []float64{0.5, 1}},
 		},
 	}).SVG()}
-	return r.Write(rt, curves())
+	return t.Write(rt, r)
 }
 
 // curves say what a run records and how to draw it.
-func curves() []steps.Curves {
-	return finetune.Curves("pairs",
-		steps.Curves{File: "loss.svg", Title: "Loss", YLabel: "nats per pair", Lines: []string{"loss"}, Points: []string{"eval_loss"}},
-		steps.Curves{File: "accuracy.svg", Title: "Accuracy", YLabel: "share of pairs", Lines: []string{"accuracy"}, Points: []string{"eval_accuracy"}})
+var curves = []steps.Curves{
+	{File: "loss.svg", Title: "Loss", YLabel: "nats per pair", Lines: []string{"loss"}, Points: []string{"eval_loss"}},
+	{File: "accuracy.svg", Title: "Accuracy", YLabel: "share of pairs", Lines: []string{"accuracy"}, Points: []string{"eval_accuracy"}},
 }

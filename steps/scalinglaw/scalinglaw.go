@@ -10,7 +10,6 @@ package scalinglaw
 import (
 	"athanor/steps"
 	"athanor/steps/internal/pretraining"
-	"athanor/steps/internal/train"
 )
 
 // Type is the step type.
@@ -74,20 +73,16 @@ type training struct {
 	MuP       *pretraining.MuP      `json:"mup" hcl:"block" doc:"Initial weights and learning rates that scale with the width of the proxies, so that one learning rate suits them all."`
 	Schedule  pretraining.Schedule  `json:"schedule" hcl:"block" doc:"The course of the learning rate."`
 	Batch     pretraining.Batch     `json:"batch" hcl:"block" doc:"Tokens per optimizer step."`
-	ZLoss     float64               `json:"z_loss" default:"0" min:"0" doc:"Coefficient of log²Z, which keeps the logits small; 1e-5 is usual."`
-	Spike     *pretraining.Spike    `json:"spike" hcl:"block" doc:"Steps that are not taken because their loss or gradient norm stands out. Left out: all are taken."`
 	Eval      pretraining.Eval      `json:"eval" hcl:"block" doc:"Held-out loss: once, at the end of each proxy, unless every says more often."`
 
-	train.Numerics
-
-	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints of a proxy; 0: one after every step."`
+	pretraining.Training
 }
 
 // run is the training on a number of tokens, without its artifacts.
 func (t *training) run(tokens int64) *pretraining.Run {
 	r := &pretraining.Run{
 		Title: "Proxy", Context: t.Context, Tokens: tokens, Optimizer: t.Optimizer, MuP: t.MuP, Schedule: t.Schedule,
-		Batch: t.Batch, ZLoss: t.ZLoss, Spike: t.Spike, Eval: t.Eval, CheckpointEvery: t.CheckpointEvery, Numerics: t.Numerics,
+		Batch: t.Batch, Eval: t.Eval, Training: t.Training,
 	}
 	if r.Eval.Every == nil { // the curve of a proxy is of no interest: its end is
 		r.Eval.Every = &tokens

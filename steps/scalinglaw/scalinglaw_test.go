@@ -34,7 +34,7 @@ func block() *Config {
 			Context:   32,
 			Optimizer: pretraining.Optimizer{LR: 1e-2, Betas: []float64{0.9, 0.95}, Eps: 1e-8, WeightDecay: 0.1, GradClip: 1},
 			Schedule:  pretraining.Schedule{Warmup: 0.1, Shape: "cosine", Final: 0.1, Decay: 0.2, DecayShape: "linear"},
-			Batch:     pretraining.Batch{Tokens: 128}, Eval: pretraining.Eval{Tokens: 400}, CheckpointEvery: 3600,
+			Batch:     pretraining.Batch{Tokens: 128}, Eval: pretraining.Eval{Tokens: 400}, Training: pretraining.Training{CheckpointEvery: 3600},
 		},
 	}
 }

@@ -43,15 +43,6 @@ func recipe(t testing.TB) *Config {
 	}
 }
 
-func number(t *testing.T, l *traintest.Listener, name string) float64 {
-	t.Helper()
-	v, ok := l.Values()[name].(float64)
-	if !ok {
-		t.Fatalf("no value %s in %v", name, l.Values())
-	}
-	return v
-}
-
 func TestRun(t *testing.T) {
 	c := recipe(t)
 	files, l, dir := traintest.Whole(t, &Type, c)
@@ -65,10 +56,10 @@ func TestRun(t *testing.T) {
 	if err := json.Unmarshal([]byte(files["report/metrics.jsonl"][:strings.IndexByte(files["report/metrics.jsonl"], '\n')]), &first); err != nil {
 		t.Fatal(err)
 	}
-	if loss := number(t, l, "loss"); loss > 0.7*first["loss"] || loss <= 0 {
+	if loss := l.Number(t, "loss"); loss > 0.7*first["loss"] || loss <= 0 {
 		t.Errorf("loss %v after %v at the first step", loss, first["loss"])
 	}
-	if n := number(t, l, "conversations"); n != 48 {
+	if n := l.Number(t, "conversations"); n != 48 {
 		t.Errorf("%v conversations", n)
 	}
 	if first["conversations"] != 8 {
@@ -129,7 +120,7 @@ func TestLoRA(t *testing.T) {
 	if err := json.Unmarshal([]byte(want["report/metrics.jsonl"][:strings.IndexByte(want["report/metrics.jsonl"], '\n')]), &first); err != nil {
 		t.Fatal(err)
 	}
-	if loss := number(t, l, "loss"); loss > 0.95*first["loss"] {
+	if loss := l.Number(t, "loss"); loss > 0.95*first["loss"] {
 		t.Errorf("loss %v after %v at the first step", loss, first["loss"])
 	}
 	got, _ := traintest.Interrupted(t, &Type, c, 3, 4)
@@ -198,7 +189,7 @@ func TestPitfall08AnswersEnd(t *testing.T) {
 	}
 	c.Eval.Every = ptr(int64(10000))
 	files, l, _ := traintest.Whole(t, &Type, c)
-	if a := number(t, l, "accuracy"); a < 0.99 {
+	if a := l.Number(t, "accuracy"); a < 0.99 {
 		t.Errorf("accuracy %v", a)
 	}
 	ended, right := 0, 0
@@ -218,7 +209,7 @@ func TestPitfall08AnswersEnd(t *testing.T) {
 	if ended != 16 || right < 15 {
 		t.Errorf("of 16 answers %d end by themselves and %d are right:\n%s", ended, right, files["report/samples.jsonl"])
 	}
-	if !strings.Contains(l.Texts(steps.EventWarn), "holds no dialogues back") {
+	if !strings.Contains(l.Texts(steps.EventWarn), "holds no conversations back") {
 		t.Error("no warning that the figures are of training dialogues")
 	}
 }
@@ -322,7 +313,7 @@ func TestPitfall10Dropped(t *testing.T) {
 	if got := l.Values()["dropped"].(map[string]any); !maps.Equal(got, want) {
 		t.Errorf("dropped %v, want %v", got, want)
 	}
-	if number(t, l, "conversations") != 9 || number(t, l, "truncated") != 1 {
+	if l.Number(t, "conversations") != 9 || l.Number(t, "truncated") != 1 {
 		t.Errorf("%v", l.Values())
 	}
 	if w := l.Texts(steps.EventWarn); !strings.Contains(w, "6 of 15 records are dropped") || !strings.Contains(w, "record 10: its first answer ends at token") || !strings.Contains(w, "lose turns") {
@@ -332,7 +323,7 @@ func TestPitfall10Dropped(t *testing.T) {
 		t.Errorf("summary: %s", files["report/summary.md"])
 	}
 	c.TooLong = "drop"
-	if _, l, _ = traintest.Whole(t, &Type, c); number(t, l, "truncated") != 0 || number(t, l, "conversations") != 8 {
+	if _, l, _ = traintest.Whole(t, &Type, c); l.Number(t, "truncated") != 0 || l.Number(t, "conversations") != 8 {
 		t.Errorf("with too_long = drop: %v", l.Values())
 	}
 	c.Data = traintest.DocumentSet(t, bad[1:], nil)

@@ -154,7 +154,7 @@ func (s *Setup) Need(e steps.Estimate) (Need, bool) {
 	}
 	n := Need{SixND: 6 * float64(e.Parameters) * float64(e.Tokens), Busy: 1}
 	if batch := e.Training.BatchTokens; batch > 0 {
-		n.Busy = min(1, float64(batch)/float64(e.Training.Context*s.Data))
+		n.Busy = min(1, float64(batch)/float64(e.Training.Typical()*s.Data))
 	}
 	n.GPUHours = e.FLOPs / (s.FLOPs * s.Utilization * n.Busy) / 3600
 	if m, ok := s.memory(e); ok {

@@ -246,13 +246,31 @@ func (j *Journal) Work(key string) (seconds, flops float64, err error) {
 	return seconds, flops, j.explain("reading", err)
 }
 
-// Rate is the speed at which the latest finished step of a type worked, in floating-point operations per second, or
-// false if none has been measured.
-func (j *Journal) Rate(stepType string) (float64, bool) {
+// measured are the steps that say how fast work is done.
+const measured = "type = ?1 AND state = 'done' AND flops > 0 AND seconds > 0"
+
+// Rate is the speed at which a step of a type has worked when it last finished, in floating-point operations per second,
+// or false if that has not been measured.
+func (j *Journal) Rate(stepType, address string) (float64, bool) {
 	var rate float64
-	err := j.db.QueryRow("SELECT flops / seconds FROM steps WHERE type = ? AND state = 'done' AND flops > 0 AND seconds > 0 ORDER BY run DESC LIMIT 1",
-		stepType).Scan(&rate)
+	err := j.db.QueryRow("SELECT flops / seconds FROM steps WHERE address = ?2 AND "+measured+" ORDER BY run DESC LIMIT 1", stepType, address).Scan(&rate)
 	return rate, err == nil
+}
+
+// Took is how long a step of a type took when it last finished, in seconds, or false if it never did.
+func (j *Journal) Took(stepType, address string) (float64, bool) {
+	var seconds float64
+	err := j.db.QueryRow("SELECT seconds FROM steps WHERE address = ? AND type = ? AND state = 'done' AND seconds > 0 ORDER BY run DESC LIMIT 1",
+		address, stepType).Scan(&seconds)
+	return seconds, err == nil
+}
+
+// TypeRate is the mean speed of all steps of a type in the latest run that has finished any, or false if there is none.
+func (j *Journal) TypeRate(stepType string) (float64, bool) {
+	var rate sql.NullFloat64
+	err := j.db.QueryRow("SELECT SUM(flops) / SUM(seconds) FROM steps WHERE "+measured+
+		" AND run = (SELECT MAX(run) FROM steps WHERE "+measured+")", stepType).Scan(&rate)
+	return rate.Float64, err == nil && rate.Valid
 }
 
 func scanSteps(rows *sql.Rows, err error) ([]StepRecord, error) {

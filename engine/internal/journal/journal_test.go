@@ -3,6 +3,7 @@ package journal
 import (
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -63,11 +64,34 @@ func TestRunsAndSteps(t *testing.T) {
 	if steps, err := j.Steps(second); err != nil || len(steps) != 1 || !reflect.DeepEqual(steps[0], failed) {
 		t.Errorf("Steps = %+v, %v", steps, err)
 	}
-	if rate, ok := j.Rate("pretrain"); !ok || rate != 2.5e11 {
+	if rate, ok := j.Rate("pretrain", "pretrain.base"); !ok || rate != 2.5e11 {
 		t.Errorf("Rate = %v, %v", rate, ok)
 	}
-	if _, ok := j.Rate("dataset"); ok {
+	for _, of := range [][2]string{{"pretrain", "pretrain.other"}, {"anneal", "pretrain.base"}} {
+		if _, ok := j.Rate(of[0], of[1]); ok {
+			t.Errorf("a rate for %v, which never ran", of)
+		}
+	}
+	if rate, ok := j.TypeRate("pretrain"); !ok || rate != 2.5e11 {
+		t.Errorf("TypeRate = %v, %v", rate, ok)
+	}
+	if _, ok := j.TypeRate("dataset"); ok {
 		t.Error("a rate for a type that never ran")
+	}
+	for i, seconds := range []float64{1, 3} { // a later run of two others
+		if err := j.Record(StepRecord{Run: second, Address: fmt.Sprintf("pretrain.part%d", i), Type: "pretrain", State: Done, FLOPs: 1e12, Seconds: seconds}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seconds, ok := j.Took("pretrain", "pretrain.base"); !ok || seconds != 4 {
+		t.Errorf("Took = %v, %v", seconds, ok)
+	}
+	if _, ok := j.Took("dataset", "pretrain.base"); ok {
+		t.Error("a time of a step of another type")
+	}
+	own, _ := j.Rate("pretrain", "pretrain.base")
+	if mean, _ := j.TypeRate("pretrain"); own != 2.5e11 || mean != 5e11 {
+		t.Errorf("the step's own rate is %v, that of its type %v", own, mean)
 	}
 	runs, err := j.Runs(0)
 	if err != nil || len(runs) != 2 || runs[0].ID != second || runs[0].Status != "failed" || runs[0].Exit != 1 ||

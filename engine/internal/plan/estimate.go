@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"athanor/dsl"
+	"athanor/engine/internal/journal"
 	"athanor/steps"
 )
 
@@ -21,39 +22,75 @@ func (p *Plan) estimate() (hcl.Diagnostics, error) {
 		return nil, nil
 	}
 	var diags hcl.Diagnostics
-	rates := map[string]float64{}
+	history := history{p.Predictor.state.Journal, map[string]float64{}}
 	for _, s := range p.Steps {
-		if s.Action == Skipped || s.Type.Estimate == nil {
+		if s.Action == Skipped {
 			continue
 		}
-		e, err := p.Predictor.estimate(s, func(up *Step) (steps.Estimate, error) { return up.Estimate, nil })
-		var impossible *steps.ImpossibleError
-		var unknown *unknownError
-		switch {
-		case errors.As(err, &impossible) && s.Action != Cached && s.Instance.When.IsKnown():
-			diags = append(diags, Blame(s, "This step would fail", impossible.Err)...)
-			continue
-		case errors.As(err, &unknown):
-			continue
-		case err != nil:
-			return diags, err
-		}
-		if s.Action == Cached {
-			if err := found(&e, s); err != nil {
+		if s.Type.Estimate != nil {
+			d, err := p.estimateStep(s)
+			diags = append(diags, d...)
+			if err != nil {
 				return diags, err
 			}
 		}
-		s.Estimate = e
-		rate, ok := rates[s.Type.Name]
-		if !ok {
-			rate, _ = p.Predictor.state.Journal.Rate(s.Type.Name)
-			rates[s.Type.Name] = rate
-		}
-		if rate > 0 {
-			s.Seconds = e.FLOPs / rate
+		if s.Action != Cached {
+			s.Seconds = history.seconds(s)
 		}
 	}
 	return diags, nil
+}
+
+// estimateStep asks for one step's estimate; a step that cannot succeed is reported.
+func (p *Plan) estimateStep(s *Step) (hcl.Diagnostics, error) {
+	e, err := p.Predictor.estimate(s, func(up *Step) (steps.Estimate, error) { return up.Estimate, nil })
+	var impossible *steps.ImpossibleError
+	var unknown *unknownError
+	switch {
+	case errors.As(err, &impossible) && s.Action != Cached && s.Instance.When.IsKnown():
+		return Blame(s, "This step would fail", impossible.Err), nil
+	case errors.As(err, &unknown):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	if s.Action == Cached {
+		if err := found(&e, s); err != nil {
+			return nil, err
+		}
+	}
+	s.Estimate = e
+	return nil, nil
+}
+
+// history is what the journal tells about steps that will run.
+type history struct {
+	journal *journal.Journal
+	rates   map[string]float64 // of step types
+}
+
+// seconds expects the time of a step; 0 if nothing is known. Where operations are counted it is as fast as it was, or as
+// others of its type were. Where they are not, what works on a model takes as long as it took.
+func (h *history) seconds(s *Step) float64 {
+	e := &s.Estimate
+	if e.FLOPs == 0 && e.Parameters == 0 {
+		return 0
+	}
+	if e.FLOPs == 0 {
+		seconds, _ := h.journal.Took(s.Type.Name, s.Name())
+		return seconds
+	}
+	rate, ok := h.journal.Rate(s.Type.Name, s.Name())
+	if !ok {
+		if rate, ok = h.rates[s.Type.Name]; !ok {
+			rate, _ = h.journal.TypeRate(s.Type.Name)
+			h.rates[s.Type.Name] = rate
+		}
+	}
+	if rate == 0 {
+		return 0
+	}
+	return e.FLOPs / rate
 }
 
 // found puts what a cached step has found in the place of what was expected: its outputs that are numbers are facts.
@@ -91,7 +128,7 @@ func (p *Plan) calibrate() (hcl.Diagnostics, error) {
 	}
 	for i, speed := range p.options.Speeds(estimates) {
 		if speed > 0 {
-			ask[i].Seconds = ask[i].Estimate.FLOPs / speed
+			ask[i].Seconds = (ask[i].Estimate.FLOPs + ask[i].Estimate.Training.ReadFLOPs) / speed
 		}
 	}
 	return nil, nil
@@ -108,7 +145,11 @@ func (p *Predictor) estimate(s *Step, above func(*Step) (steps.Estimate, error))
 	if err != nil {
 		return steps.Estimate{}, fmt.Errorf("estimating: %w", err)
 	}
-	in, err := p.describe(s, config, planned, above)
+	artifact := planned
+	if s.Action != Cached {
+		artifact = p.stored
+	}
+	in, err := p.describe(s, config, artifact, above)
 	if err != nil {
 		return steps.Estimate{}, err
 	}
@@ -117,6 +158,15 @@ func (p *Predictor) estimate(s *Step, above func(*Step) (steps.Estimate, error))
 		err = &unknownError{err}
 	}
 	return e, err
+}
+
+// stored is an artifact with its folder, if it is there.
+func (p *Predictor) stored(a dsl.Artifact) any {
+	out := steps.Artifact{Kind: a.Kind, Digest: a.Digest}
+	if a.Digest != "" {
+		out.Path, _ = p.state.Store.Path(a.Digest) // without it an estimate is coarser
+	}
+	return out
 }
 
 // estimateInput describes a step when nothing has been estimated yet: it estimates what lies above.
@@ -206,7 +256,7 @@ func addNullsToAll(list []any, config cty.Value) {
 	}
 }
 
-// Total sums what will run: operations, and seconds where they are known. complete is false if a step that will run
+// Total sums what will run: operations, and seconds where they are known. complete is false if a training that will run
 // has no expected time.
 func (p *Plan) Total() (flops, seconds float64, complete bool) {
 	complete = true
@@ -216,7 +266,7 @@ func (p *Plan) Total() (flops, seconds float64, complete bool) {
 		}
 		flops += s.Estimate.FLOPs
 		seconds += s.Seconds
-		complete = complete && (s.Seconds > 0 || s.Estimate.FLOPs == 0)
+		complete = complete && (s.Seconds > 0 || s.Estimate.FLOPs == 0 && s.Estimate.Training == nil)
 	}
 	return flops, seconds, complete
 }

@@ -30,7 +30,7 @@ func equipment(p *plan.Plan, style Style) string {
 			fits = fits && (s.Equipment.Memory == nil || s.Equipment.Memory.Fits)
 			if e := s.Equipment; e.Busy < 1 {
 				idle += fmt.Sprintf("%s: batches of %d sequences keep %.2g%% of its %s data-parallel copies busy.\n",
-					s.Name(), s.Estimate.Training.BatchTokens/int64(s.Estimate.Training.Context), 100*e.Busy, Thousands(float64(e.Setup.Data)))
+					s.Name(), s.Estimate.Training.BatchTokens/int64(s.Estimate.Training.Typical()), 100*e.Busy, Thousands(float64(e.Setup.Data)))
 			}
 		}
 	}

@@ -70,7 +70,7 @@ func need(s *plan.Step) string {
 			parts = append(parts, s.Machine[attribute])
 		}
 	}
-	if s.Seconds > 0 {
+	if s.Seconds >= 0.05 || s.Seconds > 0 && e.FLOPs > 0 { // of what has no operations 0.0s says nothing
 		parts = append(parts, "about "+Duration(s.Seconds))
 	}
 	return strings.Join(parts, ", ")

@@ -107,18 +107,55 @@ func dismiss(entrants []*entrant) {
 	}
 }
 
+// compete runs a contest among players that are started for it and end with it.
+func (b *bench) compete(c *contest, entrants ...*entrant) error {
+	field, err := b.field(c.threads, entrants...)
+	if err != nil {
+		return err
+	}
+	defer dismiss(field)
+	c.entrants = field
+	return b.add(c)
+}
+
+// eachModel writes a folder with initial weights for each size that is asked for, and does what do says.
+func (b *bench) eachModel(do func(name, dir string, config llm.Config) error) error {
+	for _, size := range sizes {
+		if !b.sizes[size.name] {
+			continue
+		}
+		dir, err := b.model(size.name, size.config)
+		if err != nil {
+			return err
+		}
+		if err := do(size.name, dir, size.config); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onDevice opens the CPU for what measures its limit.
+func onDevice(threads int, do func(dev gpu.Device) error) error {
+	dev, err := cpu.Open(threads)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(dev), dev.Close())
+}
+
 // shapes are those of the models' layers, and a square.
 var shapes = []struct{ n, i, o int }{
 	{2048, 128, 128}, {4096, 256, 256}, {4096, 256, 1024}, {4096, 1024, 256}, {4096, 384, 384}, {2048, 384, 1536},
 	{2048, 1536, 384}, {2048, 768, 768}, {2048, 768, 2048}, {4096, 384, 4096}, {1024, 1024, 1024},
 }
 
-func (b *bench) gemm(threads int) (err error) {
-	dev, err := cpu.Open(threads)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, dev.Close()) }()
+func (b *bench) gemm(threads int) error {
+	return onDevice(threads, func(dev gpu.Device) error { return b.products(threads, dev) })
+}
+
+// products has the same players for all shapes: a peer takes seconds to start.
+func (b *bench) products(threads int, dev gpu.Device) error {
 	field, err := b.field(threads, &entrant{name: "Athanor", own: true}, &entrant{name: "OpenBLAS"}, &entrant{name: "torch.mm"})
 	if err != nil {
 		return err
@@ -171,32 +208,22 @@ const float32Name, bfloat16Name = string(gpu.Float32), string(gpu.BFloat16)
 // stepTokens is the length of a step's batch.
 const stepTokens = 2048
 
-func (b *bench) steps(threads int) (err error) {
-	dev, err := cpu.Open(threads)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, dev.Close()) }()
-	for _, size := range sizes {
-		if !b.sizes[size.name] {
-			continue
-		}
-		dir, err := b.model(size.name, size.config)
-		if err != nil {
-			return err
-		}
-		flops := 6 * float64(size.config.Parameters())
-		for _, length := range b.contexts {
-			c := contest{
-				part: "step", name: fmt.Sprintf("%s, %d×%d", size.name, stepTokens/length, length), threads: threads,
-				unit: "tokens/s", work: stepTokens, seconds: 0.5, limit: arithmetic(dev, flops),
+func (b *bench) steps(threads int) error {
+	return onDevice(threads, func(dev gpu.Device) error {
+		return b.eachModel(func(name, dir string, config llm.Config) error {
+			flops := 6 * float64(config.Parameters())
+			for _, length := range b.contexts {
+				c := contest{
+					part: "step", name: fmt.Sprintf("%s, %d×%d", name, stepTokens/length, length), threads: threads,
+					unit: "tokens/s", work: stepTokens, seconds: 0.5, limit: arithmetic(dev, flops),
+				}
+				if err := b.step(&c, request{Job: "step", Model: dir, Context: length}, config.VocabSize); err != nil {
+					return err
+				}
 			}
-			if err := b.step(&c, request{Job: "step", Model: dir, Context: length}, size.config.VocabSize); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+			return nil
+		})
+	})
 }
 
 // step measures one model, each entrant in a process of its own that did nothing before, so that its peak memory tells.
@@ -217,13 +244,7 @@ func (b *bench) step(c *contest, job request, vocabulary int) error {
 	if b.compile {
 		entrants = append(entrants, stepEntrant("PyTorch, bf16, compiled", job, bfloat16Name, true))
 	}
-	field, err := b.field(c.threads, entrants...)
-	if err != nil {
-		return err
-	}
-	defer dismiss(field)
-	c.entrants = field
-	return b.add(c)
+	return b.compete(c, entrants...)
 }
 
 // stepEntrant takes part in a contest of training steps. What it tolerates covers a loss and a gradient's norm, before
@@ -264,33 +285,20 @@ func (b *bench) model(name string, config llm.Config) (string, error) {
 const decodeTokens = 64
 
 func (b *bench) decode(threads int) error {
-	field, err := b.field(threads, &entrant{name: "Athanor", own: true})
-	if err != nil {
-		return err
-	}
-	defer dismiss(field)
-	for _, size := range sizes {
-		if !b.sizes[size.name] {
-			continue
-		}
-		dir, err := b.model(size.name, size.config)
-		if err != nil {
-			return err
-		}
+	return b.eachModel(func(name, dir string, config llm.Config) error {
 		for _, batch := range []int{1, 16} {
-			bytes := 4 * float64(size.config.Parameters()) / float64(batch)
+			bytes := 4 * float64(config.Parameters()) / float64(batch)
 			c := contest{
-				part: "decode", name: fmt.Sprintf("%s, batch %d", size.name, batch), threads: threads, unit: "tokens/s",
+				part: "decode", name: fmt.Sprintf("%s, batch %d", name, batch), threads: threads, unit: "tokens/s",
 				work: float64(batch * decodeTokens), seconds: 0.3, limit: copying(threads, bytes),
 			}
 			job := request{Job: "decode", Model: dir, Batch: batch, Tokens: decodeTokens, Precision: float32Name}
-			c.entrants = []*entrant{{name: "Athanor", own: true, player: field[0].player, job: job}}
-			if err := b.add(&c); err != nil {
+			if err := b.compete(&c, &entrant{name: "Athanor", own: true, job: job}); err != nil {
 				return err
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // vocabulary of the tokenizer that is trained, and then encodes.
@@ -313,16 +321,9 @@ func (b *bench) tokenizers(threads int) error {
 			job.Job = part.tiktoken
 			entrants = append(entrants, &entrant{name: "tiktoken", job: job})
 		}
-		field, err := b.field(threads, entrants...)
-		if err != nil {
-			return err
-		}
 		name := fmt.Sprintf("%s, %.1f MB", part.name, float64(bytes)/1e6)
-		err = b.add(&contest{
-			part: "bpe", name: name, threads: threads, unit: "MB/s", work: float64(bytes) / 1e6, seconds: 0.5, entrants: field,
-		})
-		dismiss(field)
-		if err != nil {
+		c := contest{part: "bpe", name: name, threads: threads, unit: "MB/s", work: float64(bytes) / 1e6, seconds: 0.5}
+		if err := b.compete(&c, entrants...); err != nil {
 			return err
 		}
 	}

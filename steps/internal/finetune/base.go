@@ -29,6 +29,17 @@ type Base struct {
 // Open reads the tokenizer of a model and its chat template; template, if not nil, takes that one's place: Jinja, or the
 // name of a set of special tokens. context, if not nil, takes the place of the model's own.
 func Open(rt *steps.Runtime, model steps.Artifact, template *string, context *int) (*Base, error) {
+	b, err := open(model, template)
+	if err == nil && context != nil {
+		if *context > b.Context {
+			rt.Warn("the context is %d tokens, but the model is made for %d", *context, b.Context)
+		}
+		b.Context = *context
+	}
+	return b, err
+}
+
+func open(model steps.Artifact, template *string) (*Base, error) {
 	b := &Base{Dir: model.Path}
 	var err error
 	if b.Config, err = llm.ReadConfig(model.Path); err != nil {
@@ -57,12 +68,6 @@ func Open(rt *steps.Runtime, model steps.Artifact, template *string, context *in
 		return nil, steps.Blame("model", "%w", err)
 	}
 	b.Context = b.Config.MaxPositionEmbeddings
-	if context != nil {
-		if *context > b.Context {
-			rt.Warn("the context is %d tokens, but the model is made for %d", *context, b.Context)
-		}
-		b.Context = *context
-	}
 	return b, nil
 }
 

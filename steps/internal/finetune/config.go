@@ -9,7 +9,6 @@ import (
 	"athanor/steps"
 	"athanor/steps/internal/llm"
 	"athanor/steps/internal/sampling"
-	"athanor/steps/internal/tokens"
 	"athanor/steps/internal/train"
 )
 
@@ -200,45 +199,4 @@ func (s *Settings) Blame(err error, micro int) error {
 		return steps.Blame("data", "%w", err)
 	}
 	return err
-}
-
-// usualLength is about how many tokens a conversation has; attention is foretold for it.
-const usualLength = 512
-
-// Estimate says what training a model of the upstream's shape needs, as soon as that is known, and about how many tokens
-// the files of the data hold. score says that it gets a scalar head.
-func Estimate(in *steps.EstimateInput, score bool) (steps.Estimate, error) {
-	var known struct {
-		Context *int  `json:"context"`
-		LoRA    *LoRA `json:"lora"`
-		Epochs  int64 `json:"epochs"`
-		train.Numerics
-	}
-	if err := in.Spec.Decode(&known); err != nil {
-		return steps.Estimate{}, err
-	}
-	up := in.Upstream["model"]
-	c, ok := train.Architecture(up.Facts)
-	if !ok {
-		return steps.Estimate{}, errors.New("the shape of the model is not known yet")
-	}
-	if c.Score = score; score {
-		c.TieWordEmbeddings = false
-	}
-	longest := c.MaxPositionEmbeddings
-	if known.Context != nil {
-		longest = *known.Context
-	}
-	micro := max(defaultMicroTokens, longest)
-	memory := c.TrainingMemory(micro)
-	training := &steps.Training{Context: longest, MicroTokens: micro, Trained: 1, Precision: known.Precision}
-	if known.LoRA != nil {
-		memory = known.LoRA.config().TrainingMemory(c, micro)
-		training.Adapters = known.LoRA.config().Parameters(c)
-	}
-	seen := known.Epochs * tokens.Expect(in.Upstream["data"].Facts["bytes"], float64(c.VocabSize))
-	return steps.Estimate{
-		Parameters: c.Parameters(), Tokens: seen, FLOPs: float64(seen) * c.FLOPsPerToken(min(longest, usualLength)),
-		Memory: memory, Facts: up.Facts, Training: training,
-	}, nil
 }

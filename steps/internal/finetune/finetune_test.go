@@ -123,7 +123,7 @@ func TestPredict(t *testing.T) {
 
 // TestObserverDiverged: a figure that is not a number stops the run and does not get into the report.
 func TestObserverDiverged(t *testing.T) {
-	o := &Observer{Measure: func(context.Context) (map[string]float64, error) {
+	o := &observer{measure: func(context.Context) (map[string]float64, error) {
 		return map[string]float64{"eval_loss": math.NaN()}, nil
 	}}
 	if _, err := o.Observe(t.Context(), 1, 1); !errors.As(err, new(*train.DivergedError)) {

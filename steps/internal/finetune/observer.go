@@ -15,11 +15,11 @@ import (
 	"athanor/steps/internal/train"
 )
 
-// An Observer evaluates while the model trains: it implements train.Observer.
-type Observer struct {
-	Runtime *steps.Runtime
-	Measure func(ctx context.Context) (map[string]float64, error)
-	Draw    func(ctx context.Context) ([]sampling.Sample, error) // nil: no samples; see Sampling
+// An observer evaluates while the model trains: it implements train.Observer.
+type observer struct {
+	runtime *steps.Runtime
+	measure func(ctx context.Context) (map[string]float64, error)
+	draw    func(ctx context.Context) ([]sampling.Sample, error) // nil: no samples
 
 	seen observed
 }
@@ -30,15 +30,9 @@ type observed struct {
 	Samples []sampling.Sample  `json:"samples"`
 }
 
-// Figures are those of the last observation.
-func (o *Observer) Figures() map[string]float64 { return o.seen.Figures }
-
-// Samples are all that were drawn.
-func (o *Observer) Samples() []sampling.Sample { return o.seen.Samples }
-
 // Observe implements train.Observer. A figure that is no finite number means that training has diverged.
-func (o *Observer) Observe(ctx context.Context, step, consumed int64) (map[string]float64, error) {
-	figures, err := o.Measure(ctx)
+func (o *observer) Observe(ctx context.Context, step, consumed int64) (map[string]float64, error) {
+	figures, err := o.measure(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -48,38 +42,38 @@ func (o *Observer) Observe(ctx context.Context, step, consumed int64) (map[strin
 		}
 	}
 	seen := observed{Figures: figures, Samples: o.seen.Samples}
-	if o.Draw != nil {
-		samples, err := o.Draw(ctx)
+	if o.draw != nil {
+		samples, err := o.draw(ctx)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range samples {
 			s.Step = step
 			seen.Samples = append(seen.Samples, s)
-			o.Runtime.Log("sample at step %d: %q → %q", step, s.Prompt, s.Text)
+			o.runtime.Log("sample at step %d: %q → %q", step, s.Prompt, s.Text)
 		}
 	}
 	var told []string
 	for _, name := range slices.Sorted(maps.Keys(figures)) {
 		told = append(told, fmt.Sprintf("%s %.4f", name, figures[name]))
 	}
-	o.Runtime.Log("evaluation at step %d, example %d: %s", step, consumed, strings.Join(told, ", "))
+	o.runtime.Log("evaluation at step %d, example %d: %s", step, consumed, strings.Join(told, ", "))
 	o.seen = seen
 	return figures, nil
 }
 
-// Sampling makes the observer put the questions of a sample block, which may be nil, to the model.
-func (o *Observer) Sampling(b *Base, m *llm.Model, s *Sample) {
+// sampling makes the observer put the questions of a sample block, which may be nil, to the model.
+func (o *observer) sampling(b *Base, m *llm.Model, s *Sample) {
 	if s != nil {
-		o.Draw = func(ctx context.Context) ([]sampling.Sample, error) { return b.Answers(ctx, m, s, o.Runtime.Seed()) }
+		o.draw = func(ctx context.Context) ([]sampling.Sample, error) { return b.Answers(ctx, m, s, o.runtime.Seed()) }
 	}
 }
 
 // State implements train.Observer.
-func (o *Observer) State() ([]byte, error) { return json.Marshal(o.seen) }
+func (o *observer) State() ([]byte, error) { return json.Marshal(o.seen) }
 
 // Restore implements train.Observer.
-func (o *Observer) Restore(state []byte) error {
+func (o *observer) Restore(state []byte) error {
 	o.seen = observed{}
 	return json.Unmarshal(state, &o.seen)
 }

@@ -39,34 +39,6 @@ type Split struct {
 	Counts   Counts
 }
 
-// OrElse returns the examples to evaluate on: the split's own, or other's where it has none.
-func (s *Split) OrElse(other *Split) []Example {
-	if len(s.Examples) > 0 {
-		return s.Examples
-	}
-	return other.Examples
-}
-
-// Name says which examples OrElse evaluates on.
-func (s *Split) Name() string {
-	if len(s.Examples) > 0 {
-		return "held-out"
-	}
-	return "training"
-}
-
-// Splits reads the split to train on, tells the user what was dropped of it, and reads the one to evaluate on.
-func Splits(rt *steps.Runtime, read func(split string) (*Split, error)) (data, heldOut *Split, err error) {
-	if data, err = read(corpus.Train); err != nil {
-		return nil, nil, err
-	}
-	if err := data.Report(rt); err != nil {
-		return nil, nil, err
-	}
-	heldOut, err = read(corpus.Holdout)
-	return data, heldOut, err
-}
-
 // Dialogues reads the conversations of a dataset. The assistant's tokens are targets, its end token among them. cut says
 // what to do with one that is longer than the context: leave turns off at its end, or drop it.
 func (b *Base) Dialogues(ctx context.Context, rt *steps.Runtime, data steps.Artifact, split string, cut bool) (*Split, error) {
@@ -78,15 +50,21 @@ func (b *Base) Dialogues(ctx context.Context, rt *steps.Runtime, data steps.Arti
 		return nil, steps.Blame("data", "the dataset holds %s: dialogues are wanted, in a column messages, or as prompt and completion", describe(set.Shape()))
 	}
 	return readSplit(ctx, rt, set, split, func(d *corpus.Document) (Example, bool, error) {
-		c, short, err := b.Format.Fit(d.Messages, b.Context)
+		e, short, err := b.dialogue(d)
 		if err == nil && short && !cut {
 			err = &chat.Problem{Kind: chat.TooLong, Detail: fmt.Sprintf("it is longer than the context of %d tokens", b.Context)}
 		}
-		if err != nil {
-			return Example{}, false, err
-		}
-		return Example{[]Segment{{c.IDs, targets(c.IDs, c.Answer)}}}, short, nil
+		return e, short, err
 	})
+}
+
+// dialogue is the example of a document with messages; short says that it has lost turns at its end.
+func (b *Base) dialogue(d *corpus.Document) (e Example, short bool, err error) {
+	c, short, err := b.Format.Fit(d.Messages, b.Context)
+	if err != nil {
+		return Example{}, false, err
+	}
+	return Example{[]Segment{{c.IDs, targets(c.IDs, c.Answer)}}}, short, nil
 }
 
 // Pairs reads the preferences of a dataset: the dialogue with the better answer, then with the worse. The tokens of the
@@ -100,31 +78,37 @@ func (b *Base) Pairs(ctx context.Context, rt *steps.Runtime, data steps.Artifact
 		return nil, steps.Blame("data", "the dataset holds %s: preferences are wanted, with the columns prompt, chosen and rejected", describe(set.Shape()))
 	}
 	return readSplit(ctx, rt, set, split, func(d *corpus.Document) (Example, bool, error) {
-		prompt := d.Messages
-		if set.Shape() == corpus.PreferenceShape {
-			prompt = []chat.Message{{Role: chat.User, Content: d.Prompt}}
-			if strings.TrimSpace(d.Prompt) == "" {
-				return Example{}, false, &chat.Problem{Kind: chat.Empty, Detail: "its prompt is empty"}
-			}
-		}
-		var pair Example
-		for _, answer := range []string{d.Chosen, d.Rejected} {
-			messages := append(slices.Clone(prompt), chat.Message{Role: chat.Assistant, Content: answer})
-			c, cut, err := b.Format.Fit(messages, b.Context)
-			if err == nil && cut {
-				err = &chat.Problem{Kind: chat.TooLong, Detail: fmt.Sprintf("one of its answers ends beyond the context of %d tokens", b.Context)}
-			}
-			if err != nil {
-				return Example{}, false, err
-			}
-			lastAnswer(c)
-			pair.Segments = append(pair.Segments, Segment{c.IDs, targets(c.IDs, c.Answer)})
-		}
-		if slices.Equal(pair.Segments[0].IDs, pair.Segments[1].IDs) {
-			return Example{}, false, &chat.Problem{Kind: Equal, Detail: "chosen and rejected are equal: neither is the better"}
-		}
-		return pair, false, nil
+		pair, err := b.pair(d)
+		return pair, false, err
 	})
+}
+
+// pair is the example of a document with preferences.
+func (b *Base) pair(d *corpus.Document) (Example, error) {
+	prompt := d.Messages
+	if len(prompt) == 0 {
+		prompt = []chat.Message{{Role: chat.User, Content: d.Prompt}}
+		if strings.TrimSpace(d.Prompt) == "" {
+			return Example{}, &chat.Problem{Kind: chat.Empty, Detail: "its prompt is empty"}
+		}
+	}
+	var pair Example
+	for _, answer := range []string{d.Chosen, d.Rejected} {
+		messages := append(slices.Clone(prompt), chat.Message{Role: chat.Assistant, Content: answer})
+		c, cut, err := b.Format.Fit(messages, b.Context)
+		if err == nil && cut {
+			err = &chat.Problem{Kind: chat.TooLong, Detail: fmt.Sprintf("one of its answers ends beyond the context of %d tokens", b.Context)}
+		}
+		if err != nil {
+			return Example{}, err
+		}
+		lastAnswer(c)
+		pair.Segments = append(pair.Segments, Segment{c.IDs, targets(c.IDs, c.Answer)})
+	}
+	if slices.Equal(pair.Segments[0].IDs, pair.Segments[1].IDs) {
+		return Example{}, &chat.Problem{Kind: Equal, Detail: "chosen and rejected are equal: neither is the better"}
+	}
+	return pair, nil
 }
 
 // lastAnswer leaves the marks of a conversation's last answer alone.
@@ -245,9 +229,6 @@ func (c *Counts) count(record int, cut bool, err error) (bool, error) {
 	}
 	return true, nil
 }
-
-// Report tells the user what was dropped or cut. Nothing left to train on is an error.
-func (s *Split) Report(rt *steps.Runtime) error { return s.Counts.Report(rt, "trained on") }
 
 // Report tells the user what was dropped or cut of records that shall be used as purpose says: "trained on". Nothing
 // left is an error.

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"athanor/steps"
-	"athanor/steps/internal/llm"
 	"athanor/steps/internal/recorded"
 	"athanor/steps/internal/sampling"
 )
@@ -28,14 +27,6 @@ type Report struct {
 // Row adds a line to the summary's table.
 func (r *Report) Row(name, format string, args ...any) {
 	r.rows = append(r.rows, [2]string{name, fmt.Sprintf(format, args...)})
-}
-
-// Trained adds how many weights a model has and which of them are trained.
-func (r *Report) Trained(s *Settings, c llm.Config) {
-	r.Row("parameters", "%d", c.Parameters())
-	if s.LoRA != nil {
-		r.Row("trained", "%d in adapters of rank %d beside %s", s.LoRA.config().Parameters(c), s.LoRA.Rank, strings.Join(s.LoRA.Targets, ", "))
-	}
 }
 
 // Counted adds what became of the records.

@@ -22,10 +22,16 @@ func LoadScore(dev gpu.Device, dir string, seed uint64) (*Model, error) {
 	defer f.close()
 	c := f.config
 	if !c.Score {
-		c.Score, c.ScoreShift = true, 0
-		c.TieWordEmbeddings = false // there is no head of words to tie
+		c = c.Scoring()
 	}
 	return f.load(dev, c, seed)
+}
+
+// Scoring is the shape with a scalar head in the place of the words'.
+func (c Config) Scoring() Config {
+	c.Score, c.ScoreShift = true, 0
+	c.TieWordEmbeddings = false // there is no head of words to tie
+	return c
 }
 
 // scores is LogProbs of a scalar head: the score of every token with a target. ScoreShift is not taken off.

@@ -28,16 +28,11 @@ type Run struct {
 	MuP       *MuP
 	Schedule  Schedule
 	Batch     Batch
-	ZLoss     float64
-	Spike     *Spike
 	Average   train.Average // of the weights; the model is the average if there is one
 
 	Eval   Eval
 	Sample *sampling.Config
-
-	Numerics train.Numerics
-
-	CheckpointEvery float64 // seconds
+	Training
 
 	// For a run that ends when something is reached and not after so many tokens.
 	Prepare func(*llm.Model) error // changes the model before it is trained; may be nil
@@ -81,6 +76,16 @@ type Group struct {
 // MuP scales learning rates with the width of the model.
 type MuP struct {
 	BaseDim int `json:"base_dim" min:"1" doc:"Width of the model that the learning rate was tuned on: the hidden matrices' is multiplied by base_dim/dim (arXiv 2203.03466, table 8). The model block needs the same block for its initial weights."`
+}
+
+// Training is what the blocks of every step type say alike.
+type Training struct {
+	ZLoss float64 `json:"z_loss" default:"0" min:"0" doc:"Coefficient of log²Z, which keeps the logits small; 1e-5 is usual."`
+	Spike *Spike  `json:"spike" hcl:"block" doc:"Steps that are not taken because their loss or gradient norm stands out. Left out: all are taken."`
+
+	train.Numerics
+
+	CheckpointEvery float64 `json:"checkpoint_every" hcl:"free" default:"60" min:"0" doc:"Seconds between two checkpoints; 0: one after every step."`
 }
 
 // Spike says which steps are not taken.

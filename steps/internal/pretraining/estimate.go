@@ -9,8 +9,20 @@ import (
 	"athanor/steps/internal/train"
 )
 
-// Known returns an error if a configuration lacks one of the attributes because no step has yielded it yet.
-func Known(s *steps.Spec, names ...string) error {
+// Estimate says what a step that is one run will cost, as soon as the model's shape and the number of tokens are known.
+// config is a pointer to the step's configuration, which is decoded into it, and run the training that it then describes.
+func Estimate(in *steps.EstimateInput, config any, run func() *Run) (steps.Estimate, error) {
+	if err := known(in.Spec, "context", "tokens", "batch"); err != nil {
+		return steps.Estimate{}, err
+	}
+	if err := in.Spec.Decode(config); err != nil {
+		return steps.Estimate{}, err
+	}
+	return run().Estimate(in.Upstream["model"], in.Upstream["data"])
+}
+
+// known returns an error if a configuration lacks one of the attributes because no step has yielded it yet.
+func known(s *steps.Spec, names ...string) error {
 	var known map[string]json.RawMessage
 	if err := s.Decode(&known); err != nil {
 		return err

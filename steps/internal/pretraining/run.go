@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"athanor/gpu"
@@ -24,8 +25,21 @@ type Outcome struct {
 	HeldOut map[string]float64 // held-out loss of each part that has held-out documents
 }
 
-// Do trains, writes the artifacts model and report, and sets the values loss, bits_per_byte, train_loss, tokens and
-// parameters.
+// Outputs are what Do writes and sets, and before the counts those that a step adds. model says what its model is.
+func Outputs(model string, own ...steps.Output) []steps.Output {
+	return slices.Concat([]steps.Output{
+		{Name: "model", Type: "model", Doc: model},
+		{Name: "report", Type: "report", Doc: "metrics.jsonl and its curves, samples.jsonl, summary.md."},
+		{Name: "loss", Type: "number", Doc: "Held-out loss of the model in nats per token; without held-out documents, train_loss."},
+		{Name: "bits_per_byte", Type: "number", Doc: "The same per byte of text, in bits: comparable between tokenizers."},
+	}, own, []steps.Output{
+		{Name: "train_loss", Type: "number", Doc: "Mean training loss over the last tenth of the run, in nats per token."},
+		{Name: "tokens", Type: "number", Doc: "Tokens trained on."},
+		{Name: "parameters", Type: "number", Doc: "Weights of the model."},
+	})
+}
+
+// Do trains, writes the artifacts model and report, and sets the values of Outputs but the step's own.
 func (r *Run) Do(ctx context.Context, rt *steps.Runtime) (Outcome, error) {
 	if r.Context == 0 {
 		config, err := llm.ReadConfig(r.Model.Path)

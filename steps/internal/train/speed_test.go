@@ -57,6 +57,7 @@ func TestSpeed(t *testing.T) {
 	defer dev.Close()
 	training := &steps.Training{Context: 64, BatchTokens: 200, MicroTokens: 128, Trained: 1}
 	for _, c := range []llm.Config{shape(2, 64, 192, 4, 2, 300), shape(3, 32, 96, 2, 1, 500)} {
+		training.Score, training.Segment = !training.Score, 20
 		speed, err := Speed(dev, c, training, 20*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)

@@ -44,6 +44,16 @@ func (l *Listener) Texts(kind steps.EventKind) string {
 // Values are the value outputs, if the step has ended well.
 func (l *Listener) Values() map[string]any { return l.Events[len(l.Events)-1].Values }
 
+// Number is one of them that is a number.
+func (l *Listener) Number(t testing.TB, name string) float64 {
+	t.Helper()
+	v, ok := l.Values()[name].(float64)
+	if !ok {
+		t.Fatalf("no value %s in %v", name, l.Values())
+	}
+	return v
+}
+
 // Attempt runs a step once as a worker would, on the CPU with 2 threads. config is its Config.
 func Attempt(t testing.TB, ctx context.Context, typ *steps.Type, config any, dir string, on func(steps.Event)) (*Listener, error) {
 	t.Helper()
