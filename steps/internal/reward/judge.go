@@ -137,6 +137,14 @@ func (j *Judge) Score(ctx context.Context, answers []Answer) ([]Score, error) {
 	return scores, nil
 }
 
+// Shape is that of the reward model; nil if there is none.
+func (j *Judge) Shape() *llm.Config {
+	if j.model == nil {
+		return nil
+	}
+	return &j.model.Config
+}
+
 // read is the reward model's score of each answer, as a dialogue that has ended: at the token where it was trained to
 // give one, whichever token ended the sampled answer, and also if none did.
 func (j *Judge) read(ctx context.Context, answers []Answer) ([]float64, error) {
