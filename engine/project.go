@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -132,6 +133,8 @@ func (p *project) close() error {
 
 // plan makes the plan. What is wrong with the pipeline has been shown when it returns an error.
 func (p *project) plan(o plan.Options) (*plan.Plan, error) {
+	// All that a plan makes lives until it is shown: looking for garbage meanwhile would take a tenth of its time.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	o.Types = p.app.types
 	o.Offers = func(attribute string) ([]string, error) { return steps.Offers(p.device, attribute) }
 	made, diags, err := plan.Make(p.program, p.state, o)

@@ -116,8 +116,8 @@ func (rt *Runtime) Temp() (string, error) {
 	return dir, os.MkdirAll(dir, 0o777)
 }
 
-// Set records a value output. v is a number, a string, a bool, or a slice or map of numbers or strings. A number that
-// is NaN or infinite is an error when the step ends.
+// Set records a value output. v is a number, a string, a bool, or a slice or map of numbers or strings; nil where there is
+// no such value, which is null in a recipe. A number that is NaN or infinite is an error when the step ends.
 func (rt *Runtime) Set(name string, v any) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()

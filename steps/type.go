@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"athanor/gpu"
+	"athanor/steps/disk"
 )
 
 // A Type is one word of the recipe language.
@@ -111,6 +112,10 @@ type Spec struct {
 	Threads  int             `json:"threads"`            // 0: as many as there are
 	Revision string          `json:"revision"`           // of the engine, for records only
 	Children []ChildResult   `json:"children,omitempty"` // of a composite step that runs, in the order of Expand
+
+	// Look is what Files and Estimate look at the disk with, so that a plan looks once however many steps ask. Nil where no
+	// plan is made.
+	Look *disk.Look `json:"-"`
 }
 
 // Decode fills the configuration struct that dst points to.

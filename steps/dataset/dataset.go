@@ -23,7 +23,7 @@ import (
 var Type = steps.Type{
 	Name:    "dataset",
 	Doc:     "Gathers documents from files, JSON lines, Parquet and programs; filters, deduplicates, and holds a share back.",
-	Version: 8,
+	Version: 9,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "dataset", Type: "dataset", Doc: "The documents as Parquet, with stats.json."},

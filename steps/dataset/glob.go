@@ -15,6 +15,7 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 
 	"athanor/steps"
+	"athanor/steps/disk"
 )
 
 // expand returns the files that match one of the include patterns and none of the exclude patterns: absolute paths,
@@ -55,7 +56,7 @@ func matching(s *steps.Spec, pattern string, out exclusion) ([]string, error) {
 		}
 		return nil, nil
 	}
-	return glob(absolute(s, pattern), out)
+	return glob(s.Look, absolute(s, pattern), out)
 }
 
 // absolute makes a pattern start at the root; wildcards in the name of the pipeline's folder stand for themselves.
@@ -71,52 +72,77 @@ var escape = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`, `{`
 // glob lists the files that an absolute pattern matches. Wildcards pass over hidden files and folders unless the
 // pattern itself has a name that begins with a dot. Symbolic links to folders are not followed: they can go round in
 // circles.
-func glob(pattern string, out exclusion) ([]string, error) {
+func glob(look *disk.Look, pattern string, out exclusion) ([]string, error) {
 	if !doublestar.ValidatePattern(pattern) {
 		return nil, fmt.Errorf("%q is not a pattern: %w", pattern, doublestar.ErrBadPattern)
 	}
 	base, rest := doublestar.SplitPattern(pattern)
-	base = filepath.FromSlash(base)
+	base = filepath.Clean(filepath.FromSlash(base))
 	if info, err := os.Stat(base); err != nil || !info.IsDir() {
 		return nil, nil // noMatch says why
 	}
-	hidden := dotName.MatchString(rest)
-	depth := strings.Count(rest, "/")
+	w := walk{look: look, base: base, skip: len(strings.TrimSuffix(base, "/")) + 1, rest: newMatcher(rest), hidden: dotName.MatchString(rest), depth: strings.Count(rest, "/"), out: out}
 	if strings.Contains(rest, "**") {
-		depth = math.MaxInt
+		w.depth = math.MaxInt
+		look.ReadTree(base, w.passes)
 	}
-	var files []string
-	err := fs.WalkDir(os.DirFS(base), ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return fmt.Errorf("in %s: %w", base, err)
-		case name == ".":
-			return nil
-		case d.IsDir():
-			if strings.Count(name, "/") >= depth || !hidden && d.Name()[0] == '.' || out.folder(path.Join(filepath.ToSlash(base), name)) {
-				return fs.SkipDir
+	err := w.folder(base, 0)
+	return w.files, err
+}
+
+// A walk goes through a folder in the order of names.
+type walk struct {
+	look   *disk.Look
+	base   string
+	skip   int     // bytes of a path that are the base's, with the slash
+	rest   matcher // of names below base
+	hidden bool    // the pattern asks for names that begin with a dot
+	depth  int     // of folders below base that can hold a match
+	out    exclusion
+	files  []string
+}
+
+// folder adds what a folder holds that lies depth folders below the base.
+func (w *walk) folder(dir string, depth int) error {
+	entries, err := w.look.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("in %s: %w", w.base, err)
+	}
+	for _, e := range entries {
+		if w.passes(e) {
+			continue
+		}
+		if e.Dir {
+			if depth < w.depth {
+				if err := w.folder(e.Path, depth+1); err != nil {
+					return err
+				}
 			}
-			return nil
-		case !hidden && d.Name()[0] == '.', !doublestar.MatchUnvalidated(rest, name):
-			return nil
+			continue
 		}
-		file := filepath.Join(base, filepath.FromSlash(name))
-		if out.file(file) {
-			return nil
+		if !w.rest.match(filepath.ToSlash(e.Path[w.skip:])) || w.out.file(e.Path) {
+			continue
 		}
-		if d.Type()&fs.ModeSymlink != 0 {
-			info, err := os.Stat(file)
+		if e.Link {
+			info, err := os.Stat(e.Path)
 			if errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("%s is a link to nowhere", file)
+				return fmt.Errorf("%s is a link to nowhere", e.Path)
 			}
-			if err != nil || info.IsDir() {
+			if err != nil {
 				return err
 			}
+			if info.IsDir() {
+				continue
+			}
 		}
-		files = append(files, file)
-		return nil
-	})
-	return files, err
+		w.files = append(w.files, e.Path)
+	}
+	return nil
+}
+
+// passes reports whether the walk passes a file or folder over whatever it holds.
+func (w *walk) passes(e disk.Entry) bool {
+	return !w.hidden && e.Name[0] == '.' || e.Dir && w.out.folder(filepath.ToSlash(e.Path))
 }
 
 // dotName finds a name in a pattern that begins with a dot.
@@ -144,8 +170,9 @@ func noMatch(s *steps.Spec, pattern string) error {
 type exclusion []excludePattern
 
 type excludePattern struct {
-	pattern  string
+	matcher
 	nameOnly bool
+	below    *matcher // what a folder must match for all that it holds to be excluded; nil: that is not to be said
 }
 
 func newExclusion(s *steps.Spec, at string, patterns []string) (exclusion, error) {
@@ -155,13 +182,22 @@ func newExclusion(s *steps.Spec, at string, patterns []string) (exclusion, error
 		if !doublestar.ValidatePattern(p) {
 			return nil, steps.Blame(fmt.Sprintf("%s[%d]", at, i), "%q is not a pattern: %w", p, doublestar.ErrBadPattern)
 		}
-		nameOnly := !strings.Contains(p, "/")
-		if !nameOnly && !strings.HasPrefix(p, "**/") {
+		if strings.Contains(p, "/") && !strings.HasPrefix(p, "**/") {
 			p = absolute(s, p)
 		}
-		out = append(out, excludePattern{p, nameOnly})
+		out = append(out, exclude(p))
 	}
 	return out, nil
+}
+
+// exclude takes a pattern that has no slash, or begins with **/ or at the root.
+func exclude(pattern string) excludePattern {
+	e := excludePattern{matcher: newMatcher(pattern), nameOnly: !strings.Contains(pattern, "/")}
+	if all, ok := strings.CutSuffix(pattern, "/**"); ok {
+		m := newMatcher(all)
+		e.below = &m
+	}
+	return e
 }
 
 // file reports whether a file is excluded.
@@ -172,7 +208,7 @@ func (e exclusion) file(name string) bool {
 		if p.nameOnly {
 			target = path.Base(name)
 		}
-		if doublestar.MatchUnvalidated(p.pattern, target) {
+		if p.match(target) {
 			return true
 		}
 	}
@@ -182,9 +218,43 @@ func (e exclusion) file(name string) bool {
 // folder reports whether all that a folder may hold is excluded, so that it need not be read.
 func (e exclusion) folder(name string) bool {
 	for _, p := range e {
-		if all, ok := strings.CutSuffix(p.pattern, "/**"); ok && doublestar.MatchUnvalidated(all, name) {
+		if p.below != nil && p.below.match(name) {
 			return true
 		}
 	}
 	return false
+}
+
+// A matcher is a valid pattern with a text that each of its matches has in it: most names are told from that alone.
+type matcher struct {
+	pattern string
+	has     string
+	ends    bool // any path that ends with the text matches, as with **/*.go
+}
+
+func newMatcher(pattern string) matcher {
+	m := matcher{pattern: pattern, has: literal(pattern)}
+	m.ends = m.has != "" && pattern == "**/*"+m.has
+	return m
+}
+
+func (m matcher) match(name string) bool {
+	if m.ends {
+		return strings.HasSuffix(name, m.has)
+	}
+	return strings.Contains(name, m.has) && doublestar.MatchUnvalidated(m.pattern, name)
+}
+
+// literal is the longest name, or part of one, that stands in a pattern as it is and not in one of several alternatives.
+func literal(pattern string) string {
+	if i := strings.LastIndexAny(pattern, `[]{}\`); i >= 0 { // what comes after the last of them is plain
+		pattern = pattern[i+1:]
+	}
+	longest := ""
+	for _, run := range strings.FieldsFunc(pattern, func(r rune) bool { return strings.ContainsRune("*?/", r) }) {
+		if len(run) > len(longest) {
+			longest = run
+		}
+	}
+	return longest
 }

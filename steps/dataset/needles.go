@@ -14,7 +14,7 @@ type Needles struct {
 	Every    int     `json:"every" default:"2000" min:"1" doc:"Bytes of text for each fact; a shorter document gets one. At most 256 a document."`
 	Length   int     `json:"length" default:"0" min:"0" doc:"Cuts a document that gets facts into documents of about so many bytes, each with facts of its own; 0: whole. Facts that a training context cuts from their repetition teach nothing, and pieces that are too short leave the end of the context without practice: best are pieces that are about as long as the context with their facts."`
 	Distance int     `json:"distance" default:"0" min:"0" doc:"Most bytes of text between a fact and its last repetition; 0: as many as the document has. With length = 0, about the context's bytes are right for longer documents."`
-	Repeats  int     `json:"repeats" default:"1" min:"1" max:"64" doc:"Most times that a fact is said again; each fact's own number is drawn evenly from 1 to this; three facts in eight are said again once only, two of them as far away as can be, one at once. From the second time on its value is known from the text, so more of them are more practice."`
+	Repeats  int     `json:"repeats" default:"1" min:"1" max:"64" doc:"Most times that a fact is said again; each fact's own number is drawn evenly from 1 to this; three facts in sixteen are said again once only, two of them as far away as can be, one at once. From the second time on its value is known from the text, so more of them are more practice."`
 	needle.Facts
 }
 

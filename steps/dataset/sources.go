@@ -97,16 +97,21 @@ func (src *source) find(s *steps.Spec) (err error) {
 		if err == nil {
 			var own []string
 			own, err = commandFiles(s, b.Command)
-			src.files = append(src.files, own...)
-			seen := make(map[string]bool, len(src.files))
-			src.files = slices.DeleteFunc(src.files, func(file string) bool {
-				twice := seen[file]
-				seen[file] = true
-				return twice
-			})
+			src.files = withOthers(src.files, own)
 		}
 	}
 	return err
+}
+
+// withOthers adds to a sorted list those of other files that are not there yet, each once.
+func withOthers(sorted, others []string) []string {
+	all := slices.Clip(sorted)
+	for _, file := range others {
+		if _, found := slices.BinarySearch(sorted, file); !found && !slices.Contains(all[len(sorted):], file) {
+			all = append(all, file)
+		}
+	}
+	return all
 }
 
 // commandFiles lists the arguments that are files of their own, such as the script in ["python3", "extract.py"], and the
@@ -124,7 +129,7 @@ func commandFiles(s *steps.Spec, command []string) ([]string, error) {
 		case info.Mode().IsRegular():
 			files = append(files, s.Resolve(arg))
 		case info.IsDir() && filepath.IsLocal(arg) && filepath.Clean(arg) != ".":
-			below, err := glob(absolute(s, escape.Replace(filepath.ToSlash(arg)))+"/**", interpreted)
+			below, err := glob(s.Look, absolute(s, escape.Replace(filepath.ToSlash(arg)))+"/**", interpreted)
 			if err != nil {
 				return nil, err
 			}
@@ -135,7 +140,7 @@ func commandFiles(s *steps.Spec, command []string) ([]string, error) {
 }
 
 // interpreted is what interpreters leave beside a program that they have read.
-var interpreted = exclusion{{pattern: "**/__pycache__/**"}}
+var interpreted = exclusion{exclude("**/__pycache__/**")}
 
 // files lists what the step reads, with steps.GroupEnd after each source.
 func files(s *steps.Spec) ([]string, error) {
@@ -192,12 +197,12 @@ func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
 	}
 	total, text := int64(0), 0.0
 	for _, file := range list {
-		info, err := os.Stat(file)
-		if err != nil || !info.Mode().IsRegular() {
+		info, err := in.Spec.Look.Stat(file)
+		if err != nil || !info.Regular {
 			continue // the run will say so
 		}
-		total += info.Size()
-		text += float64(info.Size()) * usualRatio(file)
+		total += info.Size
+		text += float64(info.Size) * usualRatio(file)
 	}
 	e := steps.Estimate{Bytes: total}
 	var c struct {

@@ -23,7 +23,7 @@ var Type = steps.Type{
 	Outputs:  reinforce.Outputs,
 	Files:    reward.Files,
 	Check:    check,
-	Estimate: func(in *steps.EstimateInput) (steps.Estimate, error) { return reinforce.Estimate(in, false) },
+	Estimate: estimate,
 	Run:      run,
 }
 
@@ -53,6 +53,18 @@ func check(s *steps.Spec) error {
 		return err
 	}
 	return c.Check()
+}
+
+// estimate says what the training needs.
+func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
+	var known struct {
+		Group  int `json:"group"`
+		Epochs int `json:"epochs"`
+	}
+	if err := in.Spec.Decode(&known); err != nil {
+		return steps.Estimate{}, err
+	}
+	return reinforce.Estimate(in, reinforce.Plan{Group: known.Group, Epochs: known.Epochs})
 }
 
 func run(ctx context.Context, rt *steps.Runtime) error {

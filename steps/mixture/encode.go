@@ -93,7 +93,11 @@ func setValues(rt *steps.Runtime, m *tokens.Manifest) {
 	rt.Set("tokens", train)
 	rt.Set("holdout_tokens", holdout)
 	rt.Set("bytes_per_token", float64(text)/float64(train))
-	rt.Set("available_tokens", m.Available())
+	if n := m.Available(); n < tokens.Unlimited {
+		rt.Set("available_tokens", n)
+	} else {
+		rt.Set("available_tokens", nil)
+	}
 }
 
 // An encoder turns documents into ids with several workers.

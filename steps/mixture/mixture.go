@@ -20,14 +20,14 @@ import (
 var Type = steps.Type{
 	Name:    "mixture",
 	Doc:     "Turns datasets into token ids and weighs them against each other.",
-	Version: 1,
+	Version: 2,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "data", Type: "tokens", Doc: "The token ids as Megatron indexed datasets, with mixture.json and the tokenizer."},
 		{Name: "tokens", Type: "number", Doc: "Tokens to train on in one pass over all parts."},
 		{Name: "holdout_tokens", Type: "number", Doc: "Tokens held back."},
 		{Name: "bytes_per_token", Type: "number", Doc: "Bytes of text per token, of all parts."},
-		{Name: "available_tokens", Type: "number", Doc: "Tokens that can be trained on before every part has reached its max_epochs; 2^63-1 if a part has none."},
+		{Name: "available_tokens", Type: "number", Doc: "Tokens that can be trained on before every part has reached its max_epochs; null if one that has a weight may be repeated without end: one pass is tokens."},
 	},
 	Check:    check,
 	Estimate: estimate,

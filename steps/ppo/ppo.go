@@ -23,7 +23,7 @@ var Type = steps.Type{
 	Outputs:  reinforce.Outputs,
 	Files:    reward.Files,
 	Check:    check,
-	Estimate: func(in *steps.EstimateInput) (steps.Estimate, error) { return reinforce.Estimate(in, true) },
+	Estimate: estimate,
 	Run:      run,
 }
 
@@ -62,6 +62,18 @@ func check(s *steps.Spec) error {
 		return steps.Blame("kl.target", "a target of 0 is the reference itself: leave kl.target out, or raise it")
 	}
 	return c.Check()
+}
+
+// estimate says what the training needs.
+func estimate(in *steps.EstimateInput) (steps.Estimate, error) {
+	var known struct {
+		Group  int `json:"answers"`
+		Epochs int `json:"epochs"`
+	}
+	if err := in.Spec.Decode(&known); err != nil {
+		return steps.Estimate{}, err
+	}
+	return reinforce.Estimate(in, reinforce.Plan{Group: known.Group, Epochs: known.Epochs, Critic: true})
 }
 
 func run(ctx context.Context, rt *steps.Runtime) error {

@@ -15,6 +15,7 @@ import (
 	"athanor/steps/internal/reinforce"
 	"athanor/steps/internal/reward"
 	"athanor/steps/internal/sampling"
+	"athanor/steps/internal/train"
 	"athanor/steps/internal/train/traintest"
 )
 
@@ -79,10 +80,39 @@ func TestRun(t *testing.T) {
 	if math.Abs(first["kl"]) > 1e-4 || first["entropy"] < 5 {
 		t.Errorf("at first the policy is the reference, with nearly all of its entropy: %s", lines[0])
 	}
+	checkFLOPs(t, c, l)
 	var sample sampling.Sample
 	line, _, _ := strings.Cut(files["report/samples.jsonl"], "\n")
 	if err := json.Unmarshal([]byte(line), &sample); err != nil || sample.Score == nil || sample.Prompt == "" {
 		t.Errorf("the first sample is %s: %v", line, err)
+	}
+}
+
+// checkFLOPs holds what the run has counted to what a plan would have expected of dialogues that are no longer.
+func checkFLOPs(t *testing.T, c *Config, l *traintest.Listener) {
+	t.Helper()
+	var done float64
+	for _, e := range l.Events {
+		if e.Kind != steps.EventProgress {
+			continue
+		}
+		if e.FLOPs < done || e.FLOPs == 0 {
+			t.Errorf("%v operations after %v", e.FLOPs, done)
+		}
+		done = e.FLOPs
+	}
+	raw, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts := train.Facts(traintest.Config(traintest.Tokenizer(t).VocabSize()))
+	e, err := Type.Estimate(&steps.EstimateInput{Spec: &steps.Spec{Config: raw}, Upstream: map[string]steps.Estimate{"policy": {Facts: facts}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Prompts of 128 tokens are expected where the data is not known; those of the test have about 30.
+	if share := done / e.FLOPs; share < 0.15 || share > 0.6 {
+		t.Errorf("%.3g operations were counted, %.3g are expected of longer dialogues", done, e.FLOPs)
 	}
 }
 

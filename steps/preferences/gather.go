@@ -10,13 +10,15 @@ import (
 	"athanor/steps"
 	"athanor/steps/internal/chat"
 	"athanor/steps/internal/corpus"
+	"athanor/steps/internal/reward"
 )
 
 // A prompt is a dialogue that has answers.
 type prompt struct {
-	messages []chat.Message
-	held     bool // in the held-out split of any source
-	answers  []candidate
+	messages  []chat.Message
+	held      bool   // in the held-out split of any source
+	reference string // the answer of a dataset, the first that there is; "" if there is none
+	answers   []candidate
 }
 
 // A candidate is one answer to a prompt.
@@ -68,6 +70,9 @@ func (p *pairing) add(at map[string]int, d *corpus.Document, source int, held bo
 		return nil
 	}
 	c := candidate{text: d.Messages[last].Content, source: source, reference: d.Reference}
+	if !d.Sampled { // it is the dataset's own
+		c.reference = c.text
+	}
 	if p.config.Config.IsZero() {
 		switch {
 		case d.Score == nil:
@@ -89,6 +94,9 @@ func (p *pairing) add(at map[string]int, d *corpus.Document, source int, held bo
 	}
 	own := &p.prompts[i]
 	own.held = own.held || held
+	if own.reference == "" {
+		own.reference = c.reference
+	}
 	for _, other := range own.answers {
 		if other.text == c.text {
 			p.dropped[duplicate]++
@@ -96,5 +104,29 @@ func (p *pairing) add(at map[string]int, d *corpus.Document, source int, held bo
 		}
 	}
 	own.answers = append(own.answers, c)
+	return nil
+}
+
+// refer gives every answer something to compare it with: what its own record has, or else what another record of the same
+// prompt has. Rules with exact cannot do without.
+func (p *pairing) refer() error {
+	for i := range p.prompts {
+		own := &p.prompts[i]
+		for j := range own.answers {
+			if a := &own.answers[j]; a.reference == "" {
+				a.reference = own.reference
+			}
+		}
+		if own.reference != "" {
+			continue
+		}
+		for r, rule := range p.config.Rules {
+			if rule.Exact {
+				return steps.Blame(fmt.Sprintf("rule[%d].exact", r), "exact compares with the answer of a dataset, and nothing here has one to the prompt %s. "+
+					"Let the generate step of answers %q answer dialogues, or preferences, instead of lone prompts: their own answers are kept. Or add an answers block with a dataset of dialogues that answers the same prompts",
+					reward.Quote(own.messages), p.config.Answers[own.answers[0].source].Name)
+			}
+		}
+	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 var Type = steps.Type{
 	Name:    "preferences",
 	Doc:     "Makes preference pairs of several answers to the same prompts, by their scores.",
-	Version: 2,
+	Version: 3,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "data", Type: "dataset", Doc: "Preferences: prompt, chosen and rejected as lists of messages, and beside them margin, chosen_score, rejected_score, chosen_source, rejected_source. Pairs about a prompt that was held back in any of the sources are held back."},
@@ -56,7 +56,7 @@ type Config struct {
 // Answers is one source of answers.
 type Answers struct {
 	Name string         `json:"name" hcl:"label"`
-	Data steps.Artifact `json:"data" kind:"dataset" doc:"Dialogues that end with an answer: the data of a generate step. Their column score counts where the block has neither reward nor rule, their column reference is what rules with exact compare with."`
+	Data steps.Artifact `json:"data" kind:"dataset" doc:"Dialogues that end with an answer: the data of a generate step, or a dataset. The column score of a generate step counts where the block has neither reward nor rule; its column reference, the answer that its own data had, is what rules with exact compare with. A dataset's answer is its own reference, and that of other answers to the same prompt which have none."`
 }
 
 // check looks at what single attributes cannot say.

@@ -130,6 +130,37 @@ func TestPairs(t *testing.T) {
 	}
 }
 
+// TestExact: an answer is compared with the one that its own record names, or else with one that a dataset has to the same
+// prompt, which is right by itself.
+func TestExact(t *testing.T) {
+	lone := func(i int, text string) corpus.Document { // sampled to a prompt without an answer
+		d := answered(i, text, math.NaN())
+		d.Reference = ""
+		return d
+	}
+	right := func(i int) string { _, text := traintest.Question(i); return text }
+	own := func(i int) corpus.Document { return corpus.Document{Messages: answered(i, right(i), 0).Messages} }
+	c := recipe(t)
+	c.Rules = []reward.Rule{{Name: "right", Weight: 1, Exact: true}}
+	c.Answers = []Answers{
+		{"named", source(t, []corpus.Document{answered(0, "wrong", math.NaN()), answered(0, " "+right(0), math.NaN())}, nil)},
+		{"lone", source(t, []corpus.Document{lone(1, "wrong"), lone(2, right(2)), lone(2, "wrong")}, nil)},
+		{"own", traintest.DocumentSet(t, []corpus.Document{own(1), own(2)}, nil)},
+	}
+	got, values := outcome(t, c)
+	var want []string
+	for i := range 3 {
+		space := map[bool]string{true: " "}[i == 0]
+		want = append(want, "train "+space+right(i)+">wrong")
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("pairs %q, want %q", got, want)
+	}
+	if n := values["dropped"].(map[string]any)[duplicate]; n != 1.0 {
+		t.Errorf("%v duplicates, want the sampled answer that the dataset has too", n)
+	}
+}
+
 // TestReport: the columns for other tools, the figure and the shares of the sources are there.
 func TestReport(t *testing.T) {
 	c := recipe(t)
@@ -259,6 +290,12 @@ func TestErrors(t *testing.T) {
 		"a reward that is NaN": {func(c *Config) {
 			c.Rules = []reward.Rule{{Name: "p", Weight: 1, Program: []string{"awk", `{print "nan"}`}}}
 		}, "rule[0]: the reward of an answer is NaN"},
+		"nothing to be exact about": {func(c *Config) {
+			d := answered(0, "x", math.NaN())
+			d.Reference = ""
+			c.Answers[0].Data = source(t, []corpus.Document{answered(1, "y", math.NaN()), d}, nil)
+			c.Rules = []reward.Rule{{Name: "m", Matches: ptr("x"), Weight: 1}, {Name: "e", Exact: true, Weight: 1}}
+		}, "rule[1].exact: exact compares with the answer of a dataset, and nothing here has one to the prompt \""},
 		"plain texts":        {func(c *Config) { c.Answers[0].Data = traintest.Dataset(t, []string{"x"}, nil) }, "answers[0].data: the dataset has the columns of a text"},
 		"one name twice":     {func(c *Config) { c.Answers = append(c.Answers, c.Answers[0]) }, "answers[1]: there are two answers blocks \"a\""},
 		"across one":         {func(c *Config) { c.Across = true }, "across: pairs across sources need two"},

@@ -53,6 +53,9 @@ func run(ctx context.Context, rt *steps.Runtime) error {
 		return err
 	}
 	if !p.config.Config.IsZero() {
+		if err := p.refer(); err != nil {
+			return err
+		}
 		if err := p.score(ctx); err != nil {
 			return err
 		}

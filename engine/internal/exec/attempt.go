@@ -159,9 +159,9 @@ func (a *attempt) commit(end steps.Event, out *outcome) {
 	host, _ := os.Hostname() // for the record only
 	if err == nil {
 		out.made, err = a.o.State.Store.Commit(store.Action{
-			Key: a.step.Key, Type: a.step.Type.Name, Version: a.step.Type.Version, Material: material, Values: values,
+			Key: a.step.Key, Type: a.step.Type.Name, Version: a.step.Type.Version, Values: values,
 			Created: time.Now(), Seconds: time.Since(a.started).Seconds(), Engine: a.o.Engine, Host: host, Device: end.Device,
-		}, folders)
+		}, material, folders)
 	}
 	if err == nil {
 		err = a.o.State.Store.Settle(a.step.Key)
@@ -176,7 +176,7 @@ func (a *attempt) checkFiles() error {
 	if len(a.spec.Files) == 0 {
 		return nil
 	}
-	now, err := a.o.State.Store.Digests(a.spec.Files)
+	now, err := a.o.State.Store.Digests(nil, a.spec.Files)
 	if err != nil {
 		return err
 	}

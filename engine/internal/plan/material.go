@@ -39,23 +39,33 @@ func (m *Material) Read() []File {
 	return slices.DeleteFunc(slices.Clone(m.Files), func(f File) bool { return f.Path == steps.GroupEnd })
 }
 
-// Key is the name of the result that this material makes.
+// Key is the name of the result that this material makes: the digest of an object in JSON with children, config, files,
+// seed, type and version in this order.
 func (m *Material) Key() (string, error) {
-	files := make([]string, len(m.Files))
-	for i, f := range m.Files {
-		files[i] = f.Digest
-	}
-	text, err := json.Marshal(struct {
+	head, err := json.Marshal(struct {
 		Children []Child         `json:"children,omitempty"`
 		Config   json.RawMessage `json:"config"`
-		Files    []string        `json:"files"`
-		Seed     uint64          `json:"seed"`
-		Type     string          `json:"type"`
-		Version  int             `json:"version"`
-	}{m.Children, m.Config, files, m.Seed, m.Type, m.Version})
+	}{m.Children, m.Config})
 	if err != nil {
 		return "", err
 	}
+	tail, err := json.Marshal(struct {
+		Seed    uint64 `json:"seed"`
+		Type    string `json:"type"`
+		Version int    `json:"version"`
+	}{m.Seed, m.Type, m.Version})
+	if err != nil {
+		return "", err
+	}
+	// Digests need no escapes, and there may be ten thousand of them.
+	text := append(head[:len(head)-1], `,"files":[`...)
+	for i, f := range m.Files {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(append(append(text, '"'), f.Digest...), '"')
+	}
+	text = append(append(text, "],"...), tail[1:]...)
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:]), nil
 }

@@ -11,6 +11,7 @@ import (
 	"athanor/engine/internal/journal"
 	"athanor/engine/internal/store"
 	"athanor/steps"
+	"athanor/steps/disk"
 )
 
 // An Action is what a run will do about a step.
@@ -128,6 +129,8 @@ type pass struct {
 }
 
 func (p *Plan) passes(list []pass) (hcl.Diagnostics, error) {
+	p.Predictor.look = disk.NewLook()
+	defer func() { p.Predictor.look = nil }()
 	var diags hcl.Diagnostics
 	for _, pass := range list {
 		more, err := pass.run()

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -191,6 +192,35 @@ text "c" {
 	}
 }
 
+// A key is the digest of what the standard encoder writes, so that stores stay good.
+func TestKeyIsTheDigestOfJSON(t *testing.T) {
+	child := Child{Name: "a<b", Artifacts: map[string]input{"model": {"model", "00"}}, Values: json.RawMessage(`{"x":1}`)}
+	for _, m := range []*Material{
+		{Type: "t", Version: 1, Config: json.RawMessage(`{"a":"<&>"}`), Seed: 7},
+		{Type: "a.b", Version: 2, Config: json.RawMessage(`{}`), Files: []File{{"x", "aa"}, {"y", "bb"}}},
+		{Type: "t", Version: 1, Config: json.RawMessage(`{"a": [1, 2]}`), Files: []File{{"x", "aa"}}, Children: []Child{child}},
+	} {
+		digests := []string{}
+		for _, f := range m.Files {
+			digests = append(digests, f.Digest)
+		}
+		text, err := json.Marshal(struct {
+			Children []Child         `json:"children,omitempty"`
+			Config   json.RawMessage `json:"config"`
+			Files    []string        `json:"files"`
+			Seed     uint64          `json:"seed"`
+			Type     string          `json:"type"`
+			Version  int             `json:"version"`
+		}{m.Children, m.Config, digests, m.Seed, m.Type, m.Version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := m.Key(); err != nil || got != fmt.Sprintf("%x", sha256.Sum256(text)) {
+			t.Errorf("the key of %s is %s (%v)", text, got, err)
+		}
+	}
+}
+
 func withChildren(m *Material, children ...Child) *Material {
 	m.Children = children
 	return m
@@ -282,7 +312,7 @@ func TestAResultThatDoesNotFitIsMadeAgain(t *testing.T) {
 				c.outputs[out] = f
 			}
 			key := makePlan(t, text, st, Options{}).Steps[0].Key
-			if _, err := st.Store.Commit(store.Action{Key: key, Values: json.RawMessage(c.values)}, c.outputs); err != nil {
+			if _, err := st.Store.Commit(store.Action{Key: key, Values: json.RawMessage(c.values)}, json.RawMessage("{}"), c.outputs); err != nil {
 				t.Fatal(err)
 			}
 			if s := makePlan(t, text, st, Options{}).Steps[0]; s.Action != Run || !strings.Contains(s.Reason, "stored result") || s.Key != key {

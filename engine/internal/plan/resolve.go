@@ -16,6 +16,7 @@ import (
 	"athanor/dsl"
 	"athanor/engine/internal/store"
 	"athanor/steps"
+	"athanor/steps/disk"
 )
 
 // A Predictor decides what becomes of a step, given the outputs known so far. The plan asks it once per step, the run
@@ -28,6 +29,7 @@ type Predictor struct {
 	force   map[string]string // by address: why it runs even if it is cached
 	fields  map[string][]dsl.Field
 	offers  map[string][]string // by attribute: what the machine offers
+	look    *disk.Look          // at the disk, while a plan is made; a run looks anew at every step
 }
 
 // forced is why a step runs that the user has named with --force.
@@ -187,9 +189,7 @@ func (p *Predictor) reason(s *Step) (string, error) {
 	}
 	raw := last.Material
 	if len(raw) == 0 { // it was cached in that run: the material is with the result
-		if made, _ := p.state.Store.Lookup(last.Key); made != nil { // damaged outputs explain as well
-			raw = made.Material
-		}
+		raw, _ = p.state.Store.Material(last.Key) // what cannot be read explains nothing
 	}
 	var old Material
 	if len(raw) == 0 || json.Unmarshal(raw, &old) != nil {
@@ -215,7 +215,7 @@ func (p *Predictor) makeMaterial(s *Step, config cty.Value) (hcl.Diagnostics, er
 	if len(files) == 0 {
 		return diags, nil
 	}
-	digests, err := p.state.Store.Digests(files)
+	digests, err := p.state.Store.Digests(p.look, files)
 	if err != nil {
 		file := (*fs.PathError)(nil)
 		if !errors.As(err, &file) || errors.Is(err, syscall.ENOSPC) {
@@ -233,6 +233,9 @@ func (p *Predictor) makeMaterial(s *Step, config cty.Value) (hcl.Diagnostics, er
 
 // relative shortens a path below the pipeline's folder.
 func (p *Predictor) relative(path string) string {
+	if filepath.IsAbs(path) && !strings.HasPrefix(path, p.program.Dir) {
+		return path
+	}
 	if r, err := filepath.Rel(p.program.Dir, path); err == nil && !strings.HasPrefix(r, "..") {
 		return r
 	}
@@ -288,7 +291,7 @@ func (p *Predictor) spec(s *Step, config cty.Value, o dsl.MarshalOptions) (*step
 	}
 	return &steps.Spec{
 		Address: s.Name(), Type: s.Type.Name, Version: s.Type.Version, Key: s.Key,
-		Config: raw, Seed: p.seed(s), Files: s.Files, Dir: p.program.Dir,
+		Config: raw, Seed: p.seed(s), Files: s.Files, Dir: p.program.Dir, Look: p.look,
 	}, nil
 }
 

@@ -1,24 +1,26 @@
 package store
 
 import (
-	"encoding/json"
-	"errors"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
+
+	"athanor/steps/disk"
 )
 
 // fileStamp is what a file outside the store looked like when it was hashed.
 type fileStamp struct {
-	Size   int64  `json:"s"`
-	Time   int64  `json:"t"` // modification, nanoseconds
-	Change int64  `json:"c"` // of content or attributes, nanoseconds: it moves where the other time is set back
-	Inode  uint64 `json:"i"`
-	SHA256 string `json:"h"`
+	file   disk.File
+	sha256 string
 }
 
 // settled is how old a file must be when it is hashed for its stamp to be trusted: a file system's clock is coarse, and
@@ -26,40 +28,39 @@ type fileStamp struct {
 const settled = 2 * time.Second
 
 // Digests returns the SHA-256 of each file. A file that has not changed by size, times and inode since it was last
-// hashed is not read again.
-func (s *Store) Digests(paths []string) ([]string, error) {
+// hashed is not read again. A look that has seen a file says what it was like then; nil looks now.
+func (s *Store) Digests(look *disk.Look, paths []string) ([]string, error) {
 	s.stampsMu.Lock()
 	defer s.stampsMu.Unlock()
 	if s.stamps == nil {
 		s.stamps = s.readStamps()
 	}
-	known := s.stamps
+	files, err := look.StatAll(paths)
+	if err != nil {
+		return nil, err
+	}
 	sums := make([]string, len(paths))
-	stamps := make([]fileStamp, len(paths))
-	changed := false
+	var changed []int
+	for i, path := range paths {
+		if old, ok := s.stamps[abs(path)]; ok && old.file == files[i] {
+			sums[i] = old.sha256
+		} else {
+			changed = append(changed, i)
+		}
+	}
+	if len(changed) == 0 {
+		return sums, nil
+	}
+	stamps := make([]fileStamp, len(changed))
 	var todo errgroup.Group
 	todo.SetLimit(runtime.GOMAXPROCS(0))
-	for i, path := range paths {
-		now, err := stamp(path)
-		if err != nil {
-			return nil, err
-		}
-		old := known[abs(path)]
-		if sum := old.SHA256; sum != "" {
-			if now.SHA256 = sum; now == old {
-				sums[i], stamps[i] = sum, old
-				continue
-			}
-			now.SHA256 = ""
-		}
-		changed = true
+	for at, i := range changed {
 		todo.Go(func() error {
 			hashedAt := time.Now()
-			sum, _, err := hashFile(path)
+			sum, _, err := hashFile(paths[i])
 			sums[i] = sum
-			if hashedAt.Sub(time.Unix(0, max(now.Time, now.Change))) > settled {
-				now.SHA256 = sum
-				stamps[i] = now
+			if files[i].Regular && hashedAt.Sub(time.Unix(0, max(files[i].Time, files[i].Change))) > settled {
+				stamps[at] = fileStamp{files[i], sum}
 			}
 			return err
 		})
@@ -67,52 +68,79 @@ func (s *Store) Digests(paths []string) ([]string, error) {
 	if err := todo.Wait(); err != nil {
 		return nil, err
 	}
-	if !changed {
+	news := false
+	for at, i := range changed {
+		path := abs(paths[i])
+		if _, known := s.stamps[path]; stamps[at].sha256 != "" {
+			s.stamps[path], news = stamps[at], true
+		} else if known {
+			delete(s.stamps, path)
+			news = true
+		}
+	}
+	if !news {
 		return sums, nil
 	}
-	for i, path := range paths {
-		if stamps[i].SHA256 != "" {
-			known[abs(path)] = stamps[i]
-		} else {
-			delete(known, abs(path))
-		}
-	}
-	return sums, s.writeStamps(known)
+	return sums, s.writeStamps(look)
 }
+
+// The file of stamps has a line for each file: size, times, inode, digest and the quoted path; then one with the digest of
+// those before it.
 
 func (s *Store) readStamps() map[string]fileStamp {
-	known := map[string]fileStamp{}
-	data, err := os.ReadFile(s.path("files.json"))
-	if err != nil || json.Unmarshal(data, &known) != nil || known == nil {
-		return map[string]fileStamp{} // only a cache: hash again
-	}
-	return known
-}
-
-func (s *Store) writeStamps(known map[string]fileStamp) error {
-	for path := range known {
-		if _, err := os.Stat(path); err != nil {
-			delete(known, path)
+	data, err := os.ReadFile(s.stampsPath())
+	if err == nil {
+		if known, ok := parseStamps(string(data)); ok {
+			return known
 		}
 	}
-	data, err := json.Marshal(known)
-	if err != nil {
-		return err
-	}
-	return writeFile(s.path("files.json"), data)
+	return map[string]fileStamp{} // only a cache: hash again
 }
 
-func stamp(path string) (fileStamp, error) {
-	var sys unix.Stat_t
-	err := unix.Stat(path, &sys)
-	for errors.Is(err, unix.EINTR) {
-		err = unix.Stat(path, &sys)
+func parseStamps(text string) (map[string]fileStamp, bool) {
+	end := strings.LastIndexByte(strings.TrimSuffix(text, "\n"), '\n') + 1
+	if sum := sha256.Sum256([]byte(text[:end])); text[end:] != hex.EncodeToString(sum[:])+"\n" {
+		return nil, false
 	}
-	if err != nil {
-		return fileStamp{}, &os.PathError{Op: "stat", Path: path, Err: err}
+	known := make(map[string]fileStamp, end/160)
+	for line := range strings.Lines(text[:end]) {
+		stamp := fileStamp{file: disk.File{Regular: true}}
+		for _, number := range []*int64{&stamp.file.Size, &stamp.file.Time, &stamp.file.Change, &stamp.file.Inode} {
+			var field string
+			var err error
+			field, line, _ = strings.Cut(line, " ")
+			if *number, err = strconv.ParseInt(field, 10, 64); err != nil {
+				return nil, false
+			}
+		}
+		var quoted string
+		stamp.sha256, quoted, _ = strings.Cut(line, " ")
+		path, err := strconv.Unquote(strings.TrimSuffix(quoted, "\n"))
+		if err != nil {
+			return nil, false
+		}
+		known[path] = stamp
 	}
-	return fileStamp{Size: sys.Size, Time: sys.Mtim.Nano(), Change: sys.Ctim.Nano(), Inode: sys.Ino}, nil
+	return known, true
 }
+
+// writeStamps writes the stamps of the files that there still are.
+func (s *Store) writeStamps(look *disk.Look) error {
+	var text bytes.Buffer
+	for _, path := range sortedKeys(s.stamps) {
+		if _, err := look.Stat(path); err != nil {
+			delete(s.stamps, path)
+			continue
+		}
+		f := s.stamps[path]
+		fmt.Fprintf(&text, "%d %d %d %d %s %q\n", f.file.Size, f.file.Time, f.file.Change, f.file.Inode, f.sha256, path)
+	}
+	sum := sha256.Sum256(text.Bytes())
+	fmt.Fprintf(&text, "%x\n", sum)
+	return writeFile(s.stampsPath(), text.Bytes())
+}
+
+func (s *Store) stampsPath() string { return s.path("files.txt") }
 
 func abs(path string) string {
 	if a, err := filepath.Abs(path); err == nil {

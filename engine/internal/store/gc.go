@@ -63,12 +63,15 @@ func (s *Store) references() (map[string][]string, []Damage, error) {
 			continue
 		}
 		path := s.actionPath(key)
-		data, err := os.ReadFile(path)
+		a, err := s.readAction(key)
 		if err != nil {
 			return nil, nil, err
 		}
-		var a Action
-		if json.Unmarshal(data, &a) != nil || a.Key != key {
+		material, err := s.Material(key)
+		if err != nil {
+			return nil, nil, err
+		}
+		if a == nil || !json.Valid(material) {
 			found = append(found, Damage{Path: s.rel(path), Object: key, Reason: "damaged"})
 			if err := s.setAside(path); err != nil {
 				return nil, nil, err

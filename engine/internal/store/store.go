@@ -4,10 +4,10 @@
 //
 //	objects/ab/abcd…     blobs, named by their SHA-256, read-only; an artifact's manifest is a blob too
 //	artifacts/<digest>/  an artifact as a folder that other tools open: hard links to its blobs, rebuilt at will
-//	actions/<key>.json   what a key produced: the outputs' digests and values
+//	actions/<key>.json   what a key produced: the outputs' digests and values; on a second line, what the key is made of
 //	work/<key>/          a step in flight: its checkpoints, its log
 //	locks/               one file per key, locked while somebody works on it
-//	files.json           digests of files outside the store, trusted while size, times and inode stay the same
+//	files.txt            digests of files outside the store, trusted while size, times and inode stay the same
 //
 // # Why it cannot be corrupted
 //
@@ -23,7 +23,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,7 +31,6 @@ import (
 	"sort"
 	"strings"
 	"sync"
-	"time"
 )
 
 // A Store is an open store folder. Several processes may have it open at once.
@@ -41,28 +39,7 @@ type Store struct {
 	inUse *fileLock // shared for as long as the store is open, so that GC can refuse
 
 	stampsMu sync.Mutex
-	stamps   map[string]fileStamp // files.json, once read
-}
-
-// An Output names an artifact by what it holds.
-type Output struct {
-	Kind   string `json:"kind"`
-	Digest string `json:"digest"`
-}
-
-// An Action records what a key produced.
-type Action struct {
-	Key      string            `json:"key"`
-	Type     string            `json:"type"`
-	Version  int               `json:"version"`
-	Material json.RawMessage   `json:"material"` // what the key is the hash of, for explanations
-	Outputs  map[string]Output `json:"outputs"`
-	Values   json.RawMessage   `json:"values,omitempty"` // JSON object: the value outputs
-	Created  time.Time         `json:"created"`
-	Seconds  float64           `json:"seconds"`
-	Engine   string            `json:"engine"`
-	Host     string            `json:"host,omitempty"`   // where it was made
-	Device   string            `json:"device,omitempty"` // what it was computed on; empty if on none
+	stamps   map[string]fileStamp // files.txt, once read
 }
 
 // A DamageError says that an output of a finished step is gone or is not what it was.
@@ -116,15 +93,14 @@ func (s *Store) WorkDir(key string) string { return s.path("work", key) }
 // Lookup returns what key produced, or nil if it was never made. A *DamageError says that an output needs to be made
 // again. It trusts a blob's size and time; see Check.
 func (s *Store) Lookup(key string) (*Action, error) {
-	data, err := os.ReadFile(s.actionPath(key))
+	a, err := s.readAction(key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	var a Action
-	if err := json.Unmarshal(data, &a); err != nil || a.Key != key {
+	if a == nil {
 		return nil, &DamageError{Object: key, Artifact: "(the record of the action)", Reason: "damaged"}
 	}
 	for _, name := range sortedKeys(a.Outputs) {
@@ -132,10 +108,10 @@ func (s *Store) Lookup(key string) (*Action, error) {
 			if damage := (*DamageError)(nil); errors.As(err, &damage) {
 				damage.Artifact = name
 			}
-			return &a, err
+			return a, err
 		}
 	}
-	return &a, nil
+	return a, nil
 }
 
 // Check hashes every byte of an artifact, as is due before a step reads it.
@@ -153,13 +129,12 @@ func (s *Store) List() ([]Action, error) {
 		if !ok {
 			continue
 		}
-		data, err := os.ReadFile(s.actionPath(key))
+		a, err := s.readAction(key)
 		if err != nil {
 			return nil, err
 		}
-		var a Action
-		if json.Unmarshal(data, &a) == nil && a.Key == key {
-			list = append(list, a)
+		if a != nil {
+			list = append(list, *a)
 		}
 	}
 	sort.Slice(list, func(i, j int) bool {

@@ -29,7 +29,7 @@ func commit(t *testing.T, s *Store, key string, files map[string]string) *Action
 	for name, text := range files {
 		write(t, filepath.Join(dir, name), text)
 	}
-	a, err := s.Commit(Action{Key: key, Type: "train", Created: time.Now()}, map[string]Folder{"model": {"model", dir}})
+	a, err := s.Commit(Action{Key: key, Type: "train", Created: time.Now()}, json.RawMessage(`{"made of": "this"}`), map[string]Folder{"model": {"model", dir}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestDigestsFollowContent(t *testing.T) {
 	os.Chtimes(path, old, old)
 	digest := func() string {
 		t.Helper()
-		sums, err := s.Digests([]string{path})
+		sums, err := s.Digests(nil, []string{path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -321,22 +321,22 @@ func TestDigestsOfASettledFile(t *testing.T) {
 	os.Chtimes(path, old, old)
 	time.Sleep(settled + 100*time.Millisecond) // so that the digest is remembered
 	var one string
-	for _, text := range []string{"null", "[1]", "{", ""} {
+	for _, text := range []string{"null", "[1]\n", "1 2 3 4 x \"y\"\n", "\n", ""} {
 		s := open(t)
-		write(t, s.path("files.json"), text)
-		sums, err := s.Digests([]string{path})
+		write(t, s.stampsPath(), text)
+		sums, err := s.Digests(nil, []string{path})
 		if err != nil {
-			t.Fatalf("files.json is %q: %v", text, err)
+			t.Fatalf("the stamps are %q: %v", text, err)
 		}
 		one = sums[0]
 	}
 	s := open(t)
-	if sums, err := s.Digests([]string{path}); err != nil || sums[0] != one {
+	if sums, err := s.Digests(nil, []string{path}); err != nil || sums[0] != one {
 		t.Fatalf("%v, %v; want %s", sums, err, one)
 	}
 	write(t, path, "two")
 	os.Chtimes(path, old, old) // as rsync -t, cp -p and tar do
-	if sums, err := s.Digests([]string{path}); err != nil || sums[0] == one {
+	if sums, err := s.Digests(nil, []string{path}); err != nil || sums[0] == one {
 		t.Errorf("another content of the same size and time has the digest of the first (%v)", err)
 	}
 }

@@ -35,8 +35,9 @@ type treeFile struct {
 // stored is the modification time of an untouched blob.
 var stored = time.Unix(1_000_000_000, 0)
 
-// Commit moves the output folders into the store and records the action. When it returns nil everything is on disk.
-func (s *Store) Commit(a Action, outputs map[string]Folder) (*Action, error) {
+// Commit moves the output folders into the store and records the action, with the material that its key is the hash of. When
+// it returns nil everything is on disk.
+func (s *Store) Commit(a Action, material json.RawMessage, outputs map[string]Folder) (*Action, error) {
 	a.Outputs = map[string]Output{}
 	for _, name := range sortedKeys(outputs) {
 		digest, err := s.ingest(outputs[name])
@@ -48,11 +49,7 @@ func (s *Store) Commit(a Action, outputs map[string]Folder) (*Action, error) {
 			return nil, fmt.Errorf("storing output %s: %w", name, err)
 		}
 	}
-	data, err := json.Marshal(a)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeFile(s.actionPath(a.Key), append(data, '\n')); err != nil {
+	if err := s.writeAction(&a, material); err != nil {
 		return nil, fmt.Errorf("recording the action: %w", err)
 	}
 	return &a, nil

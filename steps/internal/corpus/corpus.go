@@ -74,6 +74,7 @@ type Document struct {
 	Label    *bool
 
 	// What [CreateAnswers] and [CreateJudged] write beside those.
+	Sampled   bool     // a model has given the last answer: there is a column reference
 	Reference string   // of messages: the answer that the prompt's source has; "" if it has none
 	Score     *float64 // of messages: how good the last one is; nil where nothing scored it
 	Verdict   *Verdict // of a preference

@@ -236,7 +236,9 @@ func TestWiden(t *testing.T) {
 	}{
 		"messages": {Create, func(i int) Document { return Document{Messages: dialogue(i)} }},
 		"labelled": {Create, func(i int) Document { return Document{Messages: dialogue(i), Label: &yes} }},
-		"answers":  {CreateAnswers, func(i int) Document { return Document{Messages: dialogue(i), Reference: "r", Score: &score} }},
+		"answers": {CreateAnswers, func(i int) Document {
+			return Document{Messages: dialogue(i), Sampled: true, Reference: "r", Score: &score}
+		}},
 		"judged": {CreateJudged, func(i int) Document {
 			return Document{Messages: dialogue(i)[:1], Chosen: "c", Rejected: "r", Verdict: &Verdict{1, 0.5, "one", "two"}}
 		}},

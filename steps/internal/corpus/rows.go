@@ -149,7 +149,7 @@ func (r *rowReader) aside(column int, schema *parquet.Schema, name, label string
 	case name == "rejected_source" && leaf.Node.Type().Kind() == parquet.ByteArray:
 		r.set[column] = func(_ *Document, v parquet.Value) { r.verdict.RejectedSource = string(v.ByteArray()) }
 	case name == "reference" && leaf.Node.Type().Kind() == parquet.ByteArray:
-		r.set[column] = func(d *Document, v parquet.Value) { d.Reference = string(v.ByteArray()) }
+		r.set[column] = func(d *Document, v parquet.Value) { d.Sampled, d.Reference = true, string(v.ByteArray()) }
 	}
 }
 

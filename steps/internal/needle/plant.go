@@ -74,15 +74,15 @@ func (p Planting) Into(text string, seed uint64) (string, int) {
 }
 
 // places draws where a fact stands in a text: two places, and for each further time one between them. The test asks for
-// facts at the beginning and right before the question too, and by chance alone hardly any would stand so: of eight facts
-// two are as far from their only repetition as they can be, and one stands right before it.
+// facts at the beginning and right before the question too, and by chance alone hardly any would stand so: of sixteen
+// facts two are as far from their only repetition as they can be, and one stands right before it.
 func (p Planting) places(length int, r *rand.Rand) []int {
 	longest := length
 	if p.Distance > 0 {
 		longest = min(longest, p.Distance)
 	}
 	distance, extreme := r.IntN(longest+1), true
-	switch r.IntN(8) {
+	switch r.IntN(16) {
 	case 0, 1:
 		distance = longest
 	case 2:

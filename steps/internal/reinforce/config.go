@@ -123,32 +123,3 @@ func (c *Config) blame(err error, micro int) error {
 	}
 	return err
 }
-
-// Estimate says what the training needs: policy and critic in training, reference and reward model to read with.
-func Estimate(in *steps.EstimateInput, critic bool) (steps.Estimate, error) {
-	up := in.Upstream["policy"]
-	c, ok := train.Architecture(up.Facts)
-	if !ok {
-		return steps.Estimate{}, errors.New("the shape of the policy is not known yet")
-	}
-	var known struct {
-		Context *int `json:"context"`
-	}
-	if err := in.Spec.Decode(&known); err != nil {
-		return steps.Estimate{}, err
-	}
-	longest := c.MaxPositionEmbeddings
-	if known.Context != nil {
-		longest = *known.Context
-	}
-	micro := max(defaultMicroTokens, longest)
-	t := &steps.Training{Context: longest, MicroTokens: micro, Trained: 1, Frozen: 1}
-	if critic {
-		t.Trained++
-	}
-	if _, ok := in.Upstream["reward"]; ok {
-		t.Frozen++
-	}
-	memory := int64(t.Trained)*c.TrainingMemory(micro) + int64(t.Frozen)*c.InferenceMemory(micro)
-	return steps.Estimate{Parameters: c.Parameters(), Memory: memory, Facts: up.Facts, Training: t}, nil
-}

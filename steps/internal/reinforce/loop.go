@@ -31,6 +31,9 @@ func (t *Training) iterate(ctx context.Context) error {
 				return errors.Join(err, t.interrupted(ctx))
 			}
 			if done {
+				t.runtime.Progress(steps.Event{
+					Done: float64(t.state.Iteration), Total: float64(t.Config.Iterations), Unit: "iterations", Step: int64(t.state.Iteration), FLOPs: t.flops,
+				})
 				return nil
 			}
 		}
@@ -128,6 +131,9 @@ func (t *Training) rollouts(ctx context.Context) ([]Rollout, error) {
 		rollouts[i] = Rollout{Answer: a, Prompt: which[i]}
 		judged[i] = reward.Answer{Answer: a, Prompt: &t.prompts[which[i]]}
 	}
+	for i := range rollouts {
+		t.flops += t.cost(&rollouts[i]).rollout
+	}
 	scores, err := t.judge.Score(ctx, judged)
 	if err != nil {
 		return nil, err
@@ -196,6 +202,9 @@ func (t *Training) learn(ctx context.Context, figures map[string]float64) error 
 			if err := t.step(pack(t.prompts, s.Rollouts, which, t.micro), lr); err != nil {
 				return fmt.Errorf("iteration %d: %w", s.Iteration+1, err)
 			}
+			for _, i := range which {
+				t.flops += t.cost(&s.Rollouts[i]).update
+			}
 			t.unsaved++
 			t.progress(figures)
 		}
@@ -240,8 +249,19 @@ func (t *Training) progress(figures map[string]float64) {
 	each := (len(s.Rollouts) + c.Update.Size - 1) / c.Update.Size
 	t.runtime.Progress(steps.Event{
 		Done: float64(s.Iteration) + float64(s.Epoch*each+s.Batch+1)/float64(each*t.Epochs), Total: float64(c.Iterations), Unit: "iterations",
-		Step: int64(s.Iteration), Metrics: map[string]float64{"reward": figures["reward"], "kl": figures["kl"]},
+		FLOPs: t.flops, Step: int64(s.Iteration), Metrics: map[string]float64{"reward": figures["reward"], "kl": figures["kl"]},
 	})
+}
+
+// cost is the price of all tokens of a dialogue with its answer, as Estimate foretells it.
+func (t *Training) cost(r *Rollout) price {
+	var critic *llm.Config
+	if t.critic != nil {
+		critic = &t.critic.Config
+	}
+	length := len(t.prompts[r.Prompt].IDs) + len(r.IDs)
+	p := priced(t.model.Config, t.judge.Shape(), critic, t.model.Precision() != gpu.Float32, length)
+	return price{rollout: p.rollout * float64(length), update: p.update * float64(length)}
 }
 
 // tell records the figures of an iteration.

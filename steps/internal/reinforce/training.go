@@ -55,7 +55,8 @@ type Training struct {
 	policyO, criticO train.Telling
 	snapshot         [][]float32 // weights of the last policy within Bound, where there is one
 	state            state
-	saved, unsaved   int64 // counts of changes to the state: at the last checkpoint, and now
+	flops            float64 // done by this process
+	saved, unsaved   int64   // counts of changes to the state: at the last checkpoint, and now
 	lastSave         time.Time
 	closers          []func()
 }

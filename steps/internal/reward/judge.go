@@ -2,11 +2,11 @@ package reward
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"athanor/gpu"
@@ -137,6 +137,14 @@ func (j *Judge) Score(ctx context.Context, answers []Answer) ([]Score, error) {
 	return scores, nil
 }
 
+// Shape is that of the reward model; nil if there is none.
+func (j *Judge) Shape() *llm.Config {
+	if j.model == nil {
+		return nil
+	}
+	return &j.model.Config
+}
+
 // read is the reward model's score of each answer, as a dialogue that has ended: at the token where it was trained to
 // give one, whichever token ended the sampled answer, and also if none did.
 func (j *Judge) read(ctx context.Context, answers []Answer) ([]float64, error) {
@@ -181,7 +189,7 @@ func (j *Judge) apply(ctx context.Context, r *Rule, re *regexp.Regexp, answers [
 	for i, a := range answers {
 		switch {
 		case r.Exact && a.Prompt.Reference == "":
-			return nil, errors.New("exact compares with the answer of the dataset, but a record has none: use dialogues or preferences as data")
+			return nil, fmt.Errorf("exact compares with the answer of the dataset, and it has none to the prompt %s: let data be dialogues that end with an answer, or preferences", Quote(a.Prompt.Messages))
 		case r.Exact:
 			points[i] = finetune.Share(same(re, a.Text, a.Prompt.Reference))
 		default:
@@ -206,6 +214,14 @@ func shorten(s string) string {
 		return string(r[:80]) + "…"
 	}
 	return s
+}
+
+// Quote names a prompt in a message by what was said last.
+func Quote(messages []chat.Message) string {
+	if len(messages) == 0 {
+		return `""`
+	}
+	return strconv.Quote(shorten(messages[len(messages)-1].Content))
 }
 
 // Messages is the dialogue with its answer.
