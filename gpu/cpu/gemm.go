@@ -109,7 +109,8 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 			block = d.rowBlock(w, a, row, m, k0+k, kc)
 		}
 		for j := col; j < col+n; j += nr {
-			bp := b.panel(j/nr, nr)[k*nr:]
+			bp := b.data[(j/nr*all+k)*nr:]
+			bp = bp[:min(len(bp), all*nr)] // kernels call for what follows: the same part of the next panel
 			from := init
 			if init != nil {
 				from = init[j:]

@@ -27,6 +27,7 @@ func (f *function) gemm(mr int) {
 	f.stride("ldc", "SI")
 	f.pointer("init", "DI")
 	f.stride("ldi", "R8")
+	f.end("b", "R13")
 	f.times("R12", func() {
 		f.gemmSums(mr)
 		f.gemmStore(mr)
@@ -52,6 +53,7 @@ func (f *function) rowsGemm() {
 		}
 		return row
 	}
+	f.end("b", "R15")
 	f.times("R12", func() {
 		f.pointer("c", "DX")
 		f.stride("ldc", "SI")
@@ -69,6 +71,7 @@ func (f *function) rowsGemm() {
 			for i := range f.mr {
 				f.op("PREFETCHT0", "("+rows[i/3]+")("+next[i%3]+"*1)")
 			}
+			f.callNext("R15")
 			for k := range unroll {
 				f.gemmStep(f.mr, k, element)
 			}
@@ -178,6 +181,14 @@ func (f *function) gemmStart(mr int) {
 	}
 }
 
+// callNext calls for the two cache lines at reg, of the panel that comes after the one at work, once in four steps of the
+// depth: so it is in the second-level cache after four tiles.
+func (f *function) callNext(reg string) {
+	f.op("PREFETCHT1", "("+reg+")")
+	f.op("PREFETCHT1", at(reg, 64))
+	f.advance(128, reg)
+}
+
 // gemmSums computes the sums of one tile.
 func (f *function) gemmSums(mr int) {
 	const unroll = 4
@@ -188,6 +199,7 @@ func (f *function) gemmSums(mr int) {
 	f.op("MOVQ", "CX", "R9")
 	f.op("SHRQ", "$2", "R9")
 	f.times("R9", func() {
+		f.callNext("R13")
 		for k := range unroll {
 			f.gemmStep(mr, k, element)
 		}
