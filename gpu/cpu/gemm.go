@@ -2,7 +2,7 @@ package cpu
 
 // kDepth is the most rows of a panel, of numbers or of pairs, that one run of the micro-kernel goes through (KC): a panel of A then stays in the
 // first-level cache, and the sums in registers are seldom stored.
-const kDepth = 512
+const kDepth = 560
 
 // packLimit bounds the packed B of a gemm, in elements; a deeper product is done in several rounds.
 const packLimit = 1 << 20
