@@ -108,7 +108,9 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 		} else {
 			block = d.rowBlock(w, a, row, m, k0+k, kc)
 		}
+		ahead := d.nextBlock(a, row, m, k0, k, kc, b, n)
 		for j := col; j < col+n; j += nr {
+			ahead.fetch(d)
 			bp := b.data[(j/nr*all+k)*nr:]
 			bp = bp[:min(len(bp), all*nr)] // kernels call for what follows: the same part of the next panel
 			from := init
@@ -124,6 +126,46 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 			storeEdge(c[j:], from, ldc, edge, nr, m, b.n-j)
 		}
 		init = c
+	}
+}
+
+// nextBlock is the block of a that is likely to be packed next: the same rows further on, or the next tile's.
+func (d *device) nextBlock(a operand, row, m, k0, k, kc int, b panels, n int) ahead {
+	if !a.transposed && !b.pairs && a.ld%512 != 0 {
+		return ahead{} // it is not packed, and the kernel sees to it
+	}
+	per := 1 // numbers
+	if b.pairs {
+		per = 2
+	}
+	k, left := k+kc, b.depth()-k-kc
+	if left == 0 {
+		row, k, left = row+m*len(d.workers), 0, b.depth()
+	}
+	k, depth := k0+per*k, per*min(kc, left)
+	from, rows, cols := row*a.ld+k, m, depth
+	if a.transposed {
+		from, rows, cols = k*a.ld+row, depth, m
+	}
+	if from+cols > len(a.data) {
+		return ahead{}
+	}
+	rows = min(rows, (len(a.data)-from-cols)/a.ld+1)
+	return ahead{a.data[from:], a.ld, rows, cols, ceilDiv(rows, ceilDiv(n, d.kernels.NR))}
+}
+
+// ahead is a part of an operand that is called into the cache bit by bit while others are worked on.
+type ahead struct {
+	data           []float32
+	ld, rows, cols int
+	step           int // rows at a time
+}
+
+func (f *ahead) fetch(d *device) {
+	if rows := min(f.step, f.rows); rows > 0 {
+		d.kernels.Fetch(f.data, f.ld, rows, f.cols)
+		f.rows -= rows
+		f.data = f.data[min(len(f.data), rows*f.ld):]
 	}
 }
 

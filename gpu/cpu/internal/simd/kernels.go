@@ -42,6 +42,8 @@ type Kernels struct {
 	// Split cuts rows into pieces: dst[p·step + i·ldd + j] = src[i·lds + p·width + j] for i < rows, p < pieces,
 	// j < width.
 	Split func(dst []float32, step, ldd, width int, src []float32, lds, rows, pieces int)
+	// Fetch may call what Split or Transpose will read, rows of cols elements that are lds apart, into the cache.
+	Fetch func(src []float32, lds, rows, cols int)
 
 	// Dot returns Σ x·y.
 	Dot func(x, y []float32) float32

@@ -4556,3 +4556,33 @@ l4:
 l2:
 	VZEROUPPER 
 	RET
+
+// func fetchAVX512(src []float32, lds, rows, cols int)
+TEXT ·fetchAVX512(SB), NOSPLIT, $0-48
+	MOVQ src_base+0(FP), BX
+	MOVQ lds+24(FP), DX
+	SHLQ $2, DX
+	MOVQ rows+32(FP), R8
+	MOVQ cols+40(FP), R9
+	SHLQ $2, R9
+	TESTQ R8, R8
+	JZ l2
+l1:
+	LEAQ -4(BX)(R9*1), DI
+	PREFETCHT1 (DI)
+	MOVQ BX, AX
+	MOVQ R9, CX
+l3:
+	CMPQ CX, $64
+	JLT l4
+	PREFETCHT1 (AX)
+	ADDQ $64, AX
+	SUBQ $64, CX
+	JMP l3
+l4:
+	ADDQ DX, BX
+	DECQ R8
+	JNZ l1
+l2:
+	VZEROUPPER 
+	RET

@@ -432,6 +432,29 @@ func emitCopy(f *file) {
 	})
 }
 
+// emitFetch writes what calls rows into the second-level cache, line by line; the last line of a row too if it begins in
+// one before.
+func emitFetch(f *file) {
+	f.function("fetch", "src []float32, lds, rows, cols int", false, func(f *function) {
+		f.pointer("src", "BX")
+		f.stride("lds", "DX")
+		f.integer("rows", "R8")
+		f.stride("cols", "R9")
+		f.times("R8", func() {
+			f.op("LEAQ", "-4(BX)(R9*1)", "DI")
+			f.op("PREFETCHT1", "(DI)")
+			f.op("MOVQ", "BX", "AX")
+			f.op("MOVQ", "R9", "CX")
+			f.chunks(64, func() {
+				f.op("PREFETCHT1", "(AX)")
+				f.advance(64, "AX")
+			})
+			f.op("ADDQ", "DX", "BX")
+		})
+		f.ret()
+	})
+}
+
 // tailMasks writes what splitNarrow takes its mask from, which AVX-512 does not need: a register of ones, then one of
 // zeros.
 func (s *isa) tailMasks() string {
