@@ -17,7 +17,8 @@ type gemm struct {
 
 	k0       int // first k of this round
 	packed   panels
-	rows     int // of a tile, a multiple of MR
+	high     int // panels of A
+	rowTiles int // with as many panels as the others, or one fewer
 	cols     int // of a tile, a multiple of NR
 	colTiles int
 	buffer   []float32
@@ -41,12 +42,12 @@ func (g *gemm) run() {
 	width := roundUp(g.n, nr)
 	depth := max(kDepth, packLimit/width/kDepth*kDepth)
 	g.partition()
-	g.device.reserveBlock(g.rows, g.k, g.n)
+	g.device.reserveBlock(ceilDiv(g.high, g.rowTiles)*g.device.kernels.MR, g.k, g.n)
 	for g.k0 = 0; g.k0 < g.k; g.k0 += depth {
 		g.packed = panels{k: min(depth, g.k-g.k0), n: g.n, pairs: g.device.pairs}
 		g.packed.data = grow(&g.buffer, g.packed.size(nr))
 		g.device.pool.run(g.packed.tiles(g.b, nr), packPhase{g})
-		g.device.pool.run(ceilDiv(g.m, g.rows)*g.colTiles, tilePhase{g})
+		g.device.pool.run(g.rowTiles*g.colTiles, tilePhase{g})
 	}
 	g.c, g.add, g.a, g.b = nil, nil, operand{}, operand{}
 }
@@ -56,21 +57,27 @@ func (g *gemm) run() {
 func (g *gemm) partition() {
 	const most, least = 8, 3 // panels of A in a tile
 	mr, nr := g.device.kernels.MR, g.device.kernels.NR
-	want := 4 * len(g.device.workers)
-	high, wide := ceilDiv(g.m, mr), ceilDiv(g.n, nr)
-	rowTiles := ceilDiv(high, min(most, max(least, high/want)))
-	g.rows = ceilDiv(high, rowTiles) * mr
-	g.cols = ceilDiv(wide, min(wide, ceilDiv(want, rowTiles))) * nr
+	workers, wide := len(g.device.workers), ceilDiv(g.n, nr)
+	g.high = ceilDiv(g.m, mr)
+	g.rowTiles = ceilDiv(g.high, min(most, max(least, g.high/(4*workers))))
+	if even := roundUp(g.rowTiles, workers); even*least <= g.high {
+		g.rowTiles = even
+	}
+	g.cols = ceilDiv(wide, min(wide, ceilDiv(4*workers, g.rowTiles))) * nr
 	g.colTiles = ceilDiv(g.n, g.cols)
 }
+
+// panelsBefore is how many panels of A belong to the tiles above row i of tiles.
+func (g *gemm) panelsBefore(i int) int { return i * g.high / g.rowTiles }
 
 // tile packs part i of B.
 func (g packPhase) tile(i, w int) { g.packed.pack(g.device, &g.device.workers[w], g.b, g.k0, i) }
 
 // tile computes tile i of C.
 func (g tilePhase) tile(i, w int) {
-	r, c := i/g.colTiles*g.rows, i%g.colTiles*g.cols
-	m, n := min(g.rows, g.m-r), min(g.cols, g.n-c)
+	mr, above := g.device.kernels.MR, i/g.colTiles
+	r, c := g.panelsBefore(above)*mr, i%g.colTiles*g.cols
+	m, n := min(g.panelsBefore(above+1)*mr, g.m)-r, min(g.cols, g.n-c)
 	init := g.add
 	if g.k0 > 0 {
 		init = g.c
