@@ -22,7 +22,7 @@ import (
 var Type = steps.Type{
 	Name:    "anneal",
 	Doc:     "Ends pre-training: the learning rate falls to zero on the best data, and the model is the average of its weights on the way.",
-	Version: 2,
+	Version: 3,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The average of the weights, with its tokenizer, a Hugging Face folder."},

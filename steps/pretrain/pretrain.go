@@ -18,7 +18,7 @@ import (
 var Type = steps.Type{
 	Name:    "pretrain",
 	Doc:     "Trains a language model on a mixture of tokens, from the weights of another step.",
-	Version: 2,
+	Version: 3,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The trained model with its tokenizer, a Hugging Face folder; its max_position_embeddings is the context trained on."},
