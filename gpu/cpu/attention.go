@@ -14,8 +14,8 @@ const keyBlock = 504
 //
 // Everything is computed transposed, a block of scores being [keys][NR queries]: this is just the packed form in which
 // scores enter the product with the values, and the softmax becomes the same operation on whole rows. A tile is NR
-// queries of one head; keys and values are packed once for all tiles. K is packed as an operand A of keys×E, Vᵀ as one
-// of E×keys.
+// queries of one head. K is an operand A of keys×E that is read where it lies, Vᵀ one of E×keys that is packed once for
+// all tiles.
 type attention struct {
 	device        *device
 	out, lse      []float32
@@ -24,8 +24,8 @@ type attention struct {
 	size          int // E
 	scale         float32
 	queries, keys []span
-	packedK       []float32 // [segment][G][keys×E]
-	packedV       []float32
+	placedK       []float32 // [segment][G][keys][E], where keys do not lie well
+	packedV       []float32 // [segment][G][E×keys]
 	bufferK, bufV []float32
 }
 
@@ -47,7 +47,10 @@ func (d *device) Attention(out, lse, q, k, v gpu.Tensor, headSize int, s *gpu.St
 	a.k, a.v = view(op, "k", k, n, -1), view(op, "v", v, n, k.Cols)
 	a.lse = view(op, "lse", lse, n, a.heads)
 
-	a.packedK, a.packedV = grow(&a.bufferK, len(a.k)), grow(&a.bufV, len(a.v))
+	a.placedK, a.packedV = nil, grow(&a.bufV, len(a.v))
+	if k.Cols%512 == 0 {
+		a.placedK = grow(&a.bufferK, len(a.k))
+	}
 	a.keys = appendSpans(a.keys[:0], s, keyBlock)
 	a.queries = appendSpans(a.queries[:0], s, d.kernels.NR)
 	nr := d.kernels.NR
@@ -55,6 +58,7 @@ func (d *device) Attention(out, lse, q, k, v gpu.Tensor, headSize int, s *gpu.St
 	d.reserve(headSize*nr, func(w *worker) *[]float32 { return &w.q })
 	d.reserve(headSize*nr, func(w *worker) *[]float32 { return &w.o })
 	d.reserve(keyBlock*nr, func(w *worker) *[]float32 { return &w.scores })
+	d.reserve(keyBlock*headSize, func(w *worker) *[]float32 { return &w.a })
 	d.pool.run(len(a.keys)*a.groups, attendPackPhase{a})
 	d.pool.run(len(a.queries)*a.heads, attendPhase{a})
 }
@@ -70,19 +74,23 @@ func appendSpans(spans []span, s *gpu.Stream, size int) []span {
 	return spans
 }
 
-// packedAt is where the packed keys, and values, of group g of a segment begin.
+// packedAt is where what is placed and packed of group g of a segment begins.
 func (a *attention) packedAt(s span, g int) int {
 	return (s.start*a.groups + g*(s.end-s.start)) * a.size
 }
 
-// tile packs the keys and values of one span and group.
+// tile places the keys and packs the values of one span and group.
 func (a attendPackPhase) tile(i, _ int) {
 	d := a.device
 	s, g := a.keys[i/a.groups], i%a.groups
 	width := a.groups * a.size
 	at := a.packedAt(s, g)
 	n, first := s.end-s.start, s.from-s.start
-	d.packA(a.packedK[at+first*a.size:], operand{a.k[s.from*width+g*a.size:], width, false}, 0, s.to-s.from, 0, a.size)
+	if a.placedK != nil {
+		for i := range s.to - s.from {
+			copy(a.placedK[at+(first+i)*a.size:][:a.size], a.k[(s.from+i)*width+g*a.size:])
+		}
+	}
 	values := operand{a.v[s.from*width+g*a.size:], width, true}
 	for e := 0; e < a.size; e += d.kernels.MR {
 		mr := min(d.kernels.MR, a.size-e)
@@ -106,22 +114,22 @@ func (a attendPhase) tile(i, w int) {
 	queries := operand{a.q[s.from*width+h*a.size:], width, true}
 	d.packPanel(q, queries, 0, a.size, 0, s.to-s.from)
 
-	at := a.packedAt(s, h*a.groups/a.heads)
+	at, keys := a.packedAt(s, h*a.groups/a.heads), a.operandK(s, h*a.groups/a.heads)
 	for key := s.start; key < s.to; key += keyBlock {
 		n := min(keyBlock, s.to-key)
-		scores := a.score(worker.scores[:keyBlock*nr], at, s, key, n, q)
+		scores := a.score(worker, keys, s, key, n, q)
 		copy(fade, top)
 		d.kernels.ColumnMax(top, scores, a.scale)
-		for c := range fade {
-			fade[c] = float32(math.Exp(float64(fade[c] - top[c])))
-			sum[c] *= fade[c]
-		}
-		d.kernels.ColumnExp(scores, a.scale, top, sum)
 		var init []float32
 		if key > s.start {
+			for c := range fade {
+				fade[c] = float32(math.Exp(float64(fade[c] - top[c])))
+				sum[c] *= fade[c]
+			}
 			d.kernels.ColumnScale(o, fade)
 			init = o
 		}
+		d.kernels.ColumnExp(scores, a.scale, top, sum)
 		values := packedRows{data: a.packedV[at:], m: a.size, depth: s.end - s.start}
 		d.column(values, key-s.start, n, scores, o, nr, init, nr)
 	}
@@ -136,15 +144,22 @@ func (a attendPhase) tile(i, w int) {
 	d.kernels.Transpose(a.out[s.from*width+h*a.size:], width, o, nr, a.size, s.to-s.from)
 }
 
+// operandK is the keys of group g of a segment.
+func (a *attention) operandK(s span, g int) operand {
+	if a.placedK != nil {
+		return operand{a.placedK[a.packedAt(s, g):], a.size, false}
+	}
+	return operand{a.k[s.start*a.groups*a.size+g*a.size:], a.groups * a.size, false}
+}
+
 // score computes the scores of n keys from key on, and masks those that come after their query.
-func (a *attention) score(scores []float32, at int, s span, key, n int, q []float32) []float32 {
+func (a *attention) score(w *worker, keys operand, s span, key, n int, q []float32) []float32 {
 	k := a.device.kernels
 	// The last panel may go on beyond s.to, where it holds keys that no query here may see.
 	m := min(roundUp(n, k.MR), s.end-key)
-	keys := packedRows{data: a.packedK[at+(key-s.start)*a.size:], m: m, depth: a.size}
-	a.device.column(keys, 0, a.size, q, scores, k.NR, nil, 0)
-	maskAfter(scores, k.NR, key, n, s.from)
-	return scores[:n*k.NR]
+	a.device.multiply(w, w.scores, nil, k.NR, keys, key-s.start, m, 0, panels{data: q, k: a.size, n: k.NR}, 0, k.NR)
+	maskAfter(w.scores, k.NR, key, n, s.from)
+	return w.scores[:n*k.NR]
 }
 
 // never is scores of keys that must not be seen, for any NR.

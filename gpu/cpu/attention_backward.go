@@ -6,8 +6,9 @@ import (
 	"athanor/gpu"
 )
 
-// gradBlock is how many keys, and how many queries, a tile of the backward handles: a multiple of every NR.
-const gradBlock = 128
+// gradBlock is how many keys, and how many queries, a tile of the backward handles: a multiple of every NR, and as many as
+// pay for what a tile does to its keys alone.
+const gradBlock = 256
 
 // attentionBackward recomputes the scores block by block and sums the gradients.
 //
@@ -29,40 +30,51 @@ type attentionBackward struct {
 	tokens        int
 }
 
-// attentionScratch is what a worker keeps for the backward. All gradients are transposed: [E][tokens].
+// attentionScratch is what a worker keeps for the backward.
 type attentionScratch struct {
-	memory        []float32
-	keys, values  []float32 // operands A, keys×E
-	keysT         []float32 // operand A, E×keys
-	q, dout       []float32 // operands B, E×NR queries
-	qT, doutT     []float32 // operands A, E×queries
-	s, ds         []float32 // scores of NR queries and their gradient, [keys][NR]
-	pT, dsT       []float32 // operands B, queries×keys, a panel of NR keys after the other
-	dkT, dvT, dqT []float32
-	tokens        []float32 // gradients of tokens, [tokens][E]
-	lse, delta    []float32 // of NR queries
+	memory       []float32
+	keys, values []float32 // [keys][E], where these do not lie well
+	keysT        []float32 // operand A, E×keys
+	qT, doutT    []float32 // operands B, E×NR queries
+	q, dout      []float32 // operands B, NR queries×E
+	s, ds        []float32 // scores of NR queries and their gradient, [keys][NR]
+	dqT          []float32 // [E][NR]
+	tokens       []float32 // gradients of NR queries, [NR][E]
+	lse, delta   []float32 // of NR queries
 }
 
-// scratchSize is how many elements a worker needs.
-func (a *attentionBackward) scratchSize() int {
+// parts is what the scratch consists of, and how many elements each part has.
+func (a *attentionBackward) parts(x *attentionScratch) [13]scratchPart {
 	nr := a.device.kernels.NR
-	return (8*gradBlock+3*nr)*a.size + 2*gradBlock*nr + 2*gradBlock*gradBlock + 2*nr
+	block, narrow, panels := gradBlock*a.size, nr*a.size, nr*roundUp(a.size, nr)
+	return [...]scratchPart{
+		{&x.keys, block}, {&x.values, block}, {&x.keysT, block}, {&x.qT, narrow}, {&x.doutT, narrow}, {&x.q, panels},
+		{&x.dout, panels}, {&x.s, gradBlock * nr}, {&x.ds, gradBlock * nr}, {&x.dqT, narrow}, {&x.tokens, narrow}, {&x.lse, nr},
+		{&x.delta, nr},
+	}
+}
+
+type scratchPart struct {
+	to   *[]float32
+	size int
+}
+
+// reserve readies the workers.
+func (a *attentionBackward) reserve() {
+	size, d := 0, a.device
+	for _, part := range a.parts(&attentionScratch{}) {
+		size += part.size
+	}
+	d.reserve(size, func(w *worker) *[]float32 { return &w.gradients.memory })
+	d.reserve(gradBlock*max(a.size, d.kernels.NR), func(w *worker) *[]float32 { return &w.a })
+	d.reserve(gradBlock*d.kernels.NR, func(w *worker) *[]float32 { return &w.edge })
 }
 
 // scratch returns the memory of worker w, cut for the head size at hand.
 func (a *attentionBackward) scratch(w int) *attentionScratch {
-	x, nr := &a.device.workers[w].gradients, a.device.kernels.NR
-	block, narrow := gradBlock*a.size, nr*a.size
+	x := &a.device.workers[w].gradients
 	rest := x.memory
-	for _, part := range []struct {
-		to   *[]float32
-		size int
-	}{
-		{&x.keys, block}, {&x.values, block}, {&x.keysT, block}, {&x.qT, block}, {&x.doutT, block},
-		{&x.dkT, block}, {&x.dvT, block}, {&x.tokens, block}, {&x.q, narrow}, {&x.dout, narrow}, {&x.dqT, narrow},
-		{&x.s, gradBlock * nr}, {&x.ds, gradBlock * nr}, {&x.pT, gradBlock * gradBlock},
-		{&x.dsT, gradBlock * gradBlock}, {&x.lse, nr}, {&x.delta, nr},
-	} {
+	for _, part := range a.parts(x) {
 		*part.to, rest = rest[:part.size:part.size], rest[part.size:]
 	}
 	return x
@@ -87,7 +99,7 @@ func (d *device) AttentionBackward(dq, dk, dv, dOut, out, lse, q, k, v gpu.Tenso
 	a.lse = view(op, "lse", lse, n, a.heads)
 
 	a.delta = grow(&a.delta, n*a.heads)
-	d.reserve(a.scratchSize(), func(w *worker) *[]float32 { return &w.gradients.memory })
+	a.reserve()
 	d.pool.run(ceilDiv(n, gradBlock), deltaPhase{a})
 	a.blocks = appendSpans(a.blocks[:0], s, gradBlock)
 	for a.round = range longest(a.blocks, gradBlock) {
@@ -110,92 +122,94 @@ func (a attendBackwardPhase) tile(i, w int) {
 	if queries.from >= queries.end {
 		return
 	}
-	x := a.scratch(w)
+	b := attendBackwardTile{attentionBackward: a.attentionBackward, worker: &a.device.workers[w], x: a.scratch(w), keys: keys}
 	d, n, width := a.device, keys.to-keys.from, a.groups*a.size
 	at := keys.from*width + g*a.size
-	d.packA(x.keys, operand{a.k[at:], width, false}, 0, n, 0, a.size)
-	d.packA(x.values, operand{a.v[at:], width, false}, 0, n, 0, a.size)
-	d.packA(x.keysT, operand{a.k[at:], width, true}, 0, a.size, 0, n)
-
-	perGroup := a.heads / a.groups
-	for h := range perGroup {
-		a.head(x, keys, queries, g*perGroup+h, h == 0)
-	}
-	a.store(x, a.dk[at:], width, x.dkT, gradBlock, n)
-	a.store(x, a.dv[at:], width, x.dvT, gradBlock, n)
-}
-
-// head adds one head's gradients; first says that it is the first to add to dkT and dvT.
-func (a attendBackwardPhase) head(x *attentionScratch, keys, queries span, h int, first bool) {
-	d, width := a.device, a.heads*a.size
-	nr := d.kernels.NR
-	at := queries.from*width + h*a.size
-	n := queries.to - queries.from
-	d.packA(x.qT, operand{a.q[at:], width, true}, 0, a.size, 0, n)
-	d.packA(x.doutT, operand{a.dout[at:], width, true}, 0, a.size, 0, n)
-	for from := 0; from < n; from += nr {
-		a.scores(x, keys, queries, h, from, min(nr, n-from))
-	}
-	for panel := 0; panel*nr < keys.to-keys.from; panel++ {
-		from := 0
-		if a.round == 0 {
-			from = panel * nr // earlier queries do not see these keys
+	b.k = d.wellPlaced(b.x.keys, operand{a.k[at:], width, false}, n, a.size)
+	b.v = d.wellPlaced(b.x.values, operand{a.v[at:], width, false}, n, a.size)
+	b.dk, b.dv = a.dk[at:], a.dv[at:]
+	d.packA(b.x.keysT, operand{a.k[at:], width, true}, 0, a.size, 0, n)
+	b.first = a.round == 0
+	perGroup, nr := a.heads/a.groups, d.kernels.NR
+	for h := g * perGroup; h < (g+1)*perGroup; h++ {
+		// The last queries, which see all keys, come first.
+		for from := (queries.to - queries.from - 1) / nr * nr; from >= 0; from -= nr {
+			b.queries(h, queries.from+from, min(nr, queries.to-queries.from-from))
+			b.first = false
 		}
-		block := (panel*gradBlock + from) * nr
-		a.addTransposed(x.dvT[panel*nr:], x.doutT, n, from, x.pT[block:], first)
-		a.addTransposed(x.dkT[panel*nr:], x.qT, n, from, x.dsT[block:], first)
 	}
 }
 
-// scores computes the probabilities and the gradients of the scores of cols queries, the first being number from of its
-// block; leaves both, transposed, in x.pT and x.dsT; and adds to these queries' dq.
-func (a attendBackwardPhase) scores(x *attentionScratch, keys, queries span, h, from, cols int) {
-	d, width := a.device, a.heads*a.size
+// wellPlaced returns an operand A whose rows can be read where they lie: see rowBlock.
+func (d *device) wellPlaced(scratch []float32, a operand, rows, cols int) operand {
+	if a.ld%512 != 0 {
+		return a
+	}
+	for i := range rows {
+		copy(scratch[i*cols:][:cols], a.data[i*a.ld:])
+	}
+	return operand{scratch, cols, false}
+}
+
+// An attendBackwardTile is a block of keys with what it works on.
+type attendBackwardTile struct {
+	*attentionBackward
+	worker *worker
+	x      *attentionScratch
+	keys   span
+	k, v   operand   // of the block
+	dk, dv []float32 // from the block's first row on
+	first  bool      // these are set, not added to
+}
+
+// queries adds to the gradients of the keys and values, and to those of cols queries of a head, the first being number
+// first of all tokens.
+//
+// Probabilities and gradients of scores are [keys][NR queries], as in the forward. So they are an operand A for dK and dV,
+// read where it lies, and an operand B for dQ.
+func (b *attendBackwardTile) queries(h, first, cols int) {
+	d, x, keys, width := b.device, b.x, b.keys, b.heads*b.size
 	k := d.kernels
-	first := queries.from + from
 	n := min(keys.to, first+cols) - keys.from // keys that any of these queries sees
-	at := first*width + h*a.size
-	d.packPanel(x.q, operand{a.q[at:], width, true}, 0, a.size, 0, cols)
-	d.packPanel(x.dout, operand{a.dout[at:], width, true}, 0, a.size, 0, cols)
+	at := first*width + h*b.size
+	q, dout := operand{b.q[at:], width, true}, operand{b.dout[at:], width, true}
+	d.packPanel(x.qT, q, 0, b.size, 0, cols)
+	d.packPanel(x.doutT, dout, 0, b.size, 0, cols)
 	for c := range k.NR {
 		x.lse[c], x.delta[c] = 0, 0
 		if c < cols {
-			x.lse[c], x.delta[c] = a.lse[(first+c)*a.heads+h], a.delta[(first+c)*a.heads+h]
+			x.lse[c], x.delta[c] = b.lse[(first+c)*b.heads+h], b.delta[(first+c)*b.heads+h]
 		}
 	}
 	m := min(roundUp(n, k.MR), keys.to-keys.from)
-	d.column(packedRows{data: x.keys, m: m, depth: a.size}, 0, a.size, x.q, x.s, k.NR, nil, 0)
-	d.column(packedRows{data: x.values, m: m, depth: a.size}, 0, a.size, x.dout, x.ds, k.NR, nil, 0)
+	d.multiply(b.worker, x.s, nil, k.NR, b.k, 0, m, 0, panels{data: x.qT, k: b.size, n: k.NR}, 0, k.NR)
+	d.multiply(b.worker, x.ds, nil, k.NR, b.v, 0, m, 0, panels{data: x.doutT, k: b.size, n: k.NR}, 0, k.NR)
 	maskAfter(x.s, k.NR, keys.from, n, first)
-	k.ScoreBackward(x.s[:n*k.NR], x.ds[:n*k.NR], a.scale, x.lse, x.delta)
-	for i := 0; i < n; i += k.NR {
-		to := (i/k.NR*gradBlock + from) * k.NR
-		k.Transpose(x.pT[to:], k.NR, x.s[i*k.NR:], k.NR, min(k.NR, n-i), cols)
-		k.Transpose(x.dsT[to:], k.NR, x.ds[i*k.NR:], k.NR, min(k.NR, n-i), cols)
-	}
-	d.column(packedRows{data: x.keysT, m: a.size, depth: keys.to - keys.from}, 0, n, x.ds, x.dqT, k.NR, nil, 0)
-	a.store(x, a.dq[at:], width, x.dqT, k.NR, cols)
-}
+	k.ScoreBackward(x.s[:n*k.NR], x.ds[:n*k.NR], b.scale, x.lse, x.delta)
 
-// addTransposed adds xᵀ·s to NR columns of out [E][gradBlock], where x is a packed E×n operand of queries, of which
-// those from number from on count, and s is a block of these queries. It sets out if first.
-func (a attendBackwardPhase) addTransposed(out, x []float32, n, from int, s []float32, first bool) {
-	init := out
-	if first {
-		init = nil
-	}
-	a.device.column(packedRows{data: x, m: a.size, depth: n}, from, n-from, s, out, gradBlock, init, gradBlock)
-}
-
-// store writes gradients [E][ld], of which n columns count, to n rows of dst; it adds them after the first round.
-func (a attendBackwardPhase) store(x *attentionScratch, dst []float32, width int, src []float32, ld, n int) {
-	k := a.device.kernels
-	if a.round == 0 {
-		k.Transpose(dst, width, src, ld, a.size, n)
+	b.add(b.dv, x.s, n, dout, x.dout, cols)
+	b.add(b.dk, x.ds, n, q, x.q, cols)
+	d.column(packedRows{data: x.keysT, m: b.size, depth: keys.to - keys.from}, 0, n, x.ds, x.dqT, k.NR, nil, 0)
+	dq := b.dq[at:]
+	if b.round == 0 {
+		k.Transpose(dq, width, x.dqT, k.NR, b.size, cols)
 		return
 	}
-	k.Transpose(x.tokens, a.size, src, ld, a.size, n)
-	for i := range n {
-		k.Add(dst[i*width:][:a.size], x.tokens[i*a.size:][:a.size])
+	k.Transpose(x.tokens, b.size, x.dqT, k.NR, b.size, cols)
+	for i := range cols {
+		k.Add(dq[i*width:][:b.size], x.tokens[i*b.size:][:b.size])
 	}
+}
+
+// add adds s·q, or sets it, to n rows of to, where s is [n][NR] and q is cols queries, of which scratch holds the panels.
+func (b *attendBackwardTile) add(to, s []float32, n int, q operand, scratch []float32, cols int) {
+	d := b.device
+	q.transposed = false
+	packed := panels{data: scratch[:cols*roundUp(b.size, d.kernels.NR)], k: cols, n: b.size}
+	packed.packRows(d, q, 0, 0, cols)
+	init := to
+	if b.first {
+		init = nil
+	}
+	d.multiply(b.worker, to, init, b.groups*b.size, operand{s, d.kernels.NR, false}, 0, n, 0, packed, 0, b.size)
 }

@@ -2,7 +2,7 @@ package cpu
 
 // kDepth is the most rows of a panel, of numbers or of pairs, that one run of the micro-kernel goes through (KC): a panel of A then stays in the
 // first-level cache, and the sums in registers are seldom stored.
-const kDepth = 512
+const kDepth = 560
 
 // packLimit bounds the packed B of a gemm, in elements; a deeper product is done in several rounds.
 const packLimit = 1 << 20
@@ -17,7 +17,8 @@ type gemm struct {
 
 	k0       int // first k of this round
 	packed   panels
-	rows     int // of a tile, a multiple of MR
+	high     int // panels of A
+	rowTiles int // with as many panels as the others, or one fewer
 	cols     int // of a tile, a multiple of NR
 	colTiles int
 	buffer   []float32
@@ -41,12 +42,12 @@ func (g *gemm) run() {
 	width := roundUp(g.n, nr)
 	depth := max(kDepth, packLimit/width/kDepth*kDepth)
 	g.partition()
-	g.device.reserveBlock(g.rows, g.k, g.n)
+	g.device.reserveBlock(ceilDiv(g.high, g.rowTiles)*g.device.kernels.MR, g.k, g.n)
 	for g.k0 = 0; g.k0 < g.k; g.k0 += depth {
 		g.packed = panels{k: min(depth, g.k-g.k0), n: g.n, pairs: g.device.pairs}
 		g.packed.data = grow(&g.buffer, g.packed.size(nr))
 		g.device.pool.run(g.packed.tiles(g.b, nr), packPhase{g})
-		g.device.pool.run(ceilDiv(g.m, g.rows)*g.colTiles, tilePhase{g})
+		g.device.pool.run(g.rowTiles*g.colTiles, tilePhase{g})
 	}
 	g.c, g.add, g.a, g.b = nil, nil, operand{}, operand{}
 }
@@ -56,21 +57,27 @@ func (g *gemm) run() {
 func (g *gemm) partition() {
 	const most, least = 8, 3 // panels of A in a tile
 	mr, nr := g.device.kernels.MR, g.device.kernels.NR
-	want := 4 * len(g.device.workers)
-	high, wide := ceilDiv(g.m, mr), ceilDiv(g.n, nr)
-	rowTiles := ceilDiv(high, min(most, max(least, high/want)))
-	g.rows = ceilDiv(high, rowTiles) * mr
-	g.cols = ceilDiv(wide, min(wide, ceilDiv(want, rowTiles))) * nr
+	workers, wide := len(g.device.workers), ceilDiv(g.n, nr)
+	g.high = ceilDiv(g.m, mr)
+	g.rowTiles = ceilDiv(g.high, min(most, max(least, g.high/(4*workers))))
+	if even := roundUp(g.rowTiles, workers); even*least <= g.high {
+		g.rowTiles = even
+	}
+	g.cols = ceilDiv(wide, min(wide, ceilDiv(4*workers, g.rowTiles))) * nr
 	g.colTiles = ceilDiv(g.n, g.cols)
 }
+
+// panelsBefore is how many panels of A belong to the tiles above row i of tiles.
+func (g *gemm) panelsBefore(i int) int { return i * g.high / g.rowTiles }
 
 // tile packs part i of B.
 func (g packPhase) tile(i, w int) { g.packed.pack(g.device, &g.device.workers[w], g.b, g.k0, i) }
 
 // tile computes tile i of C.
 func (g tilePhase) tile(i, w int) {
-	r, c := i/g.colTiles*g.rows, i%g.colTiles*g.cols
-	m, n := min(g.rows, g.m-r), min(g.cols, g.n-c)
+	mr, above := g.device.kernels.MR, i/g.colTiles
+	r, c := g.panelsBefore(above)*mr, i%g.colTiles*g.cols
+	m, n := min(g.panelsBefore(above+1)*mr, g.m)-r, min(g.cols, g.n-c)
 	init := g.add
 	if g.k0 > 0 {
 		init = g.c
@@ -108,8 +115,11 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 		} else {
 			block = d.rowBlock(w, a, row, m, k0+k, kc)
 		}
+		ahead := d.nextBlock(a, row, m, k0, k, kc, b, n)
 		for j := col; j < col+n; j += nr {
-			bp := b.panel(j/nr, nr)[k*nr:]
+			ahead.fetch(d)
+			bp := b.data[(j/nr*all+k)*nr:]
+			bp = bp[:min(len(bp), all*nr)] // kernels call for what follows: the same part of the next panel
 			from := init
 			if init != nil {
 				from = init[j:]
@@ -123,6 +133,46 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 			storeEdge(c[j:], from, ldc, edge, nr, m, b.n-j)
 		}
 		init = c
+	}
+}
+
+// nextBlock is the block of a that is likely to be packed next: the same rows further on, or the next tile's.
+func (d *device) nextBlock(a operand, row, m, k0, k, kc int, b panels, n int) ahead {
+	if !a.transposed && !b.pairs && a.ld%512 != 0 {
+		return ahead{} // it is not packed, and the kernel sees to it
+	}
+	per := 1 // numbers
+	if b.pairs {
+		per = 2
+	}
+	k, left := k+kc, b.depth()-k-kc
+	if left == 0 {
+		row, k, left = row+m*len(d.workers), 0, b.depth()
+	}
+	k, depth := k0+per*k, per*min(kc, left)
+	from, rows, cols := row*a.ld+k, m, depth
+	if a.transposed {
+		from, rows, cols = k*a.ld+row, depth, m
+	}
+	if from+cols > len(a.data) {
+		return ahead{}
+	}
+	rows = min(rows, (len(a.data)-from-cols)/a.ld+1)
+	return ahead{a.data[from:], a.ld, rows, cols, ceilDiv(rows, ceilDiv(n, d.kernels.NR))}
+}
+
+// ahead is a part of an operand that is called into the cache bit by bit while others are worked on.
+type ahead struct {
+	data           []float32
+	ld, rows, cols int
+	step           int // rows at a time
+}
+
+func (f *ahead) fetch(d *device) {
+	if rows := min(f.step, f.rows); rows > 0 {
+		d.kernels.Fetch(f.data, f.ld, rows, f.cols)
+		f.rows -= rows
+		f.data = f.data[min(len(f.data), rows*f.ld):]
 	}
 }
 

@@ -7,12 +7,9 @@ import (
 	"athanor/gpu"
 )
 
-const (
-	// headTile is how many tokens a tile of the language-model head handles: their logits stay in a worker's cache.
-	headTile = 28
-	// headChunk is how many tokens of gradients of logits the backward keeps, to add to dw at once.
-	headChunk = 18 * headTile
-)
+// headChunk is how many tokens of gradients of logits the backward keeps, to add to dw at once: as many as one run of the
+// micro-kernel goes through.
+const headChunk = kDepth
 
 // lmHead is the projection to the vocabulary with its softmax. Only tokens with something to learn take part: they are
 // gathered first. The backward computes the logits anew, unless the loss is known by then.
@@ -23,6 +20,8 @@ type lmHead struct {
 	dLogp, dLSE   []float64
 	loss          gpu.TokenLoss // gives these; nil: they are known
 	width, vocab  int
+	tileRows      int     // tokens of a tile: their logits stay in a worker's cache
+	ld            int     // of logits
 	scale         float64 // 1/temperature
 	targets       []int32
 	tokens        []int32 // which tokens take part
@@ -31,7 +30,7 @@ type lmHead struct {
 	backward      panels  // w
 	forwardBuffer []float32
 	backBuffer    []float32
-	logits        []float32 // [headChunk, V]: their gradients
+	logits        []float32 // [headChunk, ld]: their gradients
 	rows          []float32 // [headChunk, D] of x
 }
 
@@ -59,7 +58,7 @@ func (d *device) LMHead(logp, lse []float64, x, w gpu.Tensor, s *gpu.Stream, tem
 	if len(p.tokens) > 0 {
 		p.backward = panels{}
 		p.pack()
-		d.pool.run(ceilDiv(len(p.tokens), headTile), headPhase{p})
+		d.pool.run(ceilDiv(len(p.tokens), p.tileRows), headPhase{p})
 	}
 	p.logp, p.lse = nil, nil
 	return nil
@@ -119,6 +118,11 @@ func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature floa
 		panic(fmt.Sprintf("cpu: %s: temperature %v", op, temperature))
 	}
 	p.width, p.vocab, p.scale = x.Cols, w.Rows, 1/temperature
+	if p.ld = p.vocab; p.ld%512 == 0 {
+		p.ld += apart // so that rows need not be packed: see rowBlock
+	}
+	mr := p.device.kernels.MR
+	p.tileRows = mr * min(4, max(1, headChunk/mr/(5*len(p.device.workers))))
 	p.x, p.w = view(op, "x", x, -1, -1), view(op, "w", w, -1, x.Cols)
 	for n, t := range s.Targets {
 		if t != gpu.NoTarget && (t < 0 || int(t) >= w.Rows) {
@@ -133,14 +137,14 @@ func (p *lmHead) pack() {
 	nr := p.device.kernels.NR
 	p.forward = panels{k: p.width, n: p.vocab, pairs: p.device.pairs}
 	p.forward.data = grow(&p.forwardBuffer, p.forward.size(nr))
-	p.device.reserve(headTile*p.width, func(w *worker) *[]float32 { return &w.rows })
-	p.device.reserveBlock(headTile, p.width, p.vocab)
+	p.device.reserve(p.tileRows*p.width, func(w *worker) *[]float32 { return &w.rows })
+	p.device.reserveBlock(p.tileRows, p.width, p.vocab)
 	n := p.forward.tiles(operand{transposed: true}, nr)
 	if p.backward.k > 0 {
 		n += p.backward.tiles(operand{}, nr)
-		p.device.reserveBlock(headTile, p.vocab, p.width)
+		p.device.reserveBlock(p.tileRows, p.vocab, p.width)
 	} else {
-		p.device.reserve(headTile*p.vocab, func(w *worker) *[]float32 { return &w.scores })
+		p.device.reserve(p.tileRows*p.ld, func(w *worker) *[]float32 { return &w.scores })
 	}
 	p.device.pool.run(n, headPackPhase{p})
 }
@@ -159,12 +163,12 @@ func (p headPackPhase) tile(i, w int) {
 // tile computes logp and lse of some tokens.
 func (p headPhase) tile(i, w int) {
 	worker := &p.device.workers[w]
-	tokens := p.tokens[i*headTile : min(len(p.tokens), (i+1)*headTile)]
-	x := p.gather(worker.rows[:headTile*p.width], tokens)
-	logits := worker.scores[:headTile*p.vocab]
-	p.device.multiply(worker, logits, nil, p.vocab, operand{x, p.width, false}, 0, len(tokens), 0, p.forward, 0, p.vocab)
+	tokens := p.tokens[i*p.tileRows : min(len(p.tokens), (i+1)*p.tileRows)]
+	x := p.gather(worker.rows[:p.tileRows*p.width], tokens)
+	logits := worker.scores[:p.tileRows*p.ld]
+	p.device.multiply(worker, logits, nil, p.ld, operand{x, p.width, false}, 0, len(tokens), 0, p.forward, 0, p.vocab)
 	for j, n := range tokens {
-		row := logits[j*p.vocab:][:p.vocab]
+		row := logits[j*p.ld:][:p.vocab]
 		target := float64(row[p.targets[n]]) * p.scale
 		shift, sum := p.softmax(row)
 		lse := float64(shift) + math.Log(sum)
@@ -183,17 +187,17 @@ func (p *lmHead) softmax(row []float32) (shift float32, sum float64) {
 
 // runBackward goes through the tokens in chunks: first the gradients of the logits and dx, then dw.
 func (p *lmHead) runBackward() {
-	logits, rows := grow(&p.logits, headChunk*p.vocab), grow(&p.rows, headChunk*p.width)
+	logits, rows := grow(&p.logits, headChunk*p.ld), grow(&p.rows, headChunk*p.width)
 	for from := 0; from < len(p.tokens); from += headChunk {
 		p.chunk = p.tokens[from:min(len(p.tokens), from+headChunk)]
-		p.device.pool.run(ceilDiv(len(p.chunk), headTile), headBackwardPhase{p})
+		p.device.pool.run(ceilDiv(len(p.chunk), p.tileRows), headBackwardPhase{p})
 		if p.dw == nil {
 			continue
 		}
 		g := &p.device.gemm
 		g.c, g.add, g.ldc = p.dw, p.dw, p.width
 		g.m, g.n, g.k = p.vocab, p.width, len(p.chunk)
-		g.a, g.b = operand{logits, p.vocab, true}, operand{rows, p.width, false}
+		g.a, g.b = operand{logits, p.ld, true}, operand{rows, p.width, false}
 		g.run()
 	}
 }
@@ -201,21 +205,21 @@ func (p *lmHead) runBackward() {
 // tile computes the gradients of the logits of some tokens, and these tokens' dx.
 func (p headBackwardPhase) tile(i, w int) {
 	d, worker := p.device, &p.device.workers[w]
-	first := i * headTile
-	tokens := p.chunk[first:min(len(p.chunk), first+headTile)]
+	first := i * p.tileRows
+	tokens := p.chunk[first:min(len(p.chunk), first+p.tileRows)]
 	x := p.gather(p.rows[first*p.width:], tokens)
-	logits := p.logits[first*p.vocab:]
-	d.multiply(worker, logits, nil, p.vocab, operand{x, p.width, false}, 0, len(tokens), 0, p.forward, 0, p.vocab)
+	logits := p.logits[first*p.ld:]
+	d.multiply(worker, logits, nil, p.ld, operand{x, p.width, false}, 0, len(tokens), 0, p.forward, 0, p.vocab)
 	for j, n := range tokens {
-		row := logits[j*p.vocab:][:p.vocab]
+		row := logits[j*p.ld:][:p.vocab]
 		target := float64(row[p.targets[n]]) * p.scale
 		shift, sum := p.softmax(row)
 		dLogp, dLSE := p.derivatives(n, target, shift, sum)
 		d.kernels.Scale(row, float32((dLSE-dLogp)*p.scale/sum))
 		row[p.targets[n]] += float32(dLogp * p.scale)
 	}
-	dx := worker.rows[:headTile*p.width]
-	d.multiply(worker, dx, nil, p.width, operand{logits, p.vocab, false}, 0, len(tokens), 0, p.backward, 0, p.width)
+	dx := worker.rows[:p.tileRows*p.width]
+	d.multiply(worker, dx, nil, p.width, operand{logits, p.ld, false}, 0, len(tokens), 0, p.backward, 0, p.width)
 	for j, n := range tokens {
 		copy(p.dx[int(n)*p.width:][:p.width], dx[j*p.width:])
 	}

@@ -11,6 +11,7 @@ type assembly struct {
 	probe           func(n int)
 	splitWide       func(dst []float32, step, ldd int, src []float32, lds, rows, pieces int)
 	splitNarrow     func(dst []float32, step, ldd int, src []float32, lds, rows, pieces, width int)
+	fetch           func(src []float32, lds, rows, cols int)
 	dot             func(x, y []float32) float32
 	dot3            func(x, y, z []float32) float32
 	max             func(x []float32) float32
@@ -58,7 +59,7 @@ func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 // wrapBlocks sets what moves blocks.
 func (a *assembly) wrapBlocks(k *Kernels, lanes int) {
 	wide := k.NR
-	k.Transpose = a.transposeBlock
+	k.Transpose, k.Fetch = a.transposeBlock, a.fetch
 	k.Split = func(dst []float32, step, ldd, width int, src []float32, lds, rows, pieces int) {
 		switch {
 		case rows == 0 || pieces == 0:

@@ -8,6 +8,7 @@ var assemblyAVX2 = assembly{
 	transpose:       transposeAVX2,
 	splitWide:       splitWideAVX2,
 	splitNarrow:     splitNarrowAVX2,
+	fetch:           fetchAVX2,
 	dot:             dotAVX2,
 	dot3:            dot3AVX2,
 	max:             maxAVX2,
@@ -64,6 +65,9 @@ func splitWideAVX2(dst []float32, step, ldd int, src []float32, lds, rows, piece
 
 //go:noescape
 func splitNarrowAVX2(dst []float32, step, ldd int, src []float32, lds, rows, pieces, width int)
+
+//go:noescape
+func fetchAVX2(src []float32, lds, rows, cols int)
 
 //go:noescape
 func dotAVX2(x, y []float32) float32

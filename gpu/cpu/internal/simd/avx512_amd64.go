@@ -8,6 +8,7 @@ var assemblyAVX512 = assembly{
 	transposeTail:   transposeTailAVX512,
 	splitWide:       splitWideAVX512,
 	splitNarrow:     splitNarrowAVX512,
+	fetch:           fetchAVX512,
 	dot:             dotAVX512,
 	dot3:            dot3AVX512,
 	max:             maxAVX512,
@@ -88,6 +89,9 @@ func splitWideAVX512(dst []float32, step, ldd int, src []float32, lds, rows, pie
 
 //go:noescape
 func splitNarrowAVX512(dst []float32, step, ldd int, src []float32, lds, rows, pieces, width int)
+
+//go:noescape
+func fetchAVX512(src []float32, lds, rows, cols int)
 
 //go:noescape
 func dotAVX512(x, y []float32) float32

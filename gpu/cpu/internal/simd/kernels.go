@@ -25,7 +25,8 @@ type Kernels struct {
 
 	// Gemm[mr] computes n register tiles c = init + a·b, one below the other, each of mr ≤ MR rows and NR columns. a is n
 	// packed panels [kc][mr] that begin step elements apart, b a packed panel [kc][NR], with kc ≥ 1; rows of c and init
-	// are ldc and ldi elements apart. A nil init counts as zero; it may be c.
+	// are ldc and ldi elements apart. A nil init counts as zero; it may be c. Four tiles also call into the cache what
+	// follows b in memory, so that it is there when a caller goes on from panel to panel; b ends where that begins.
 	Gemm []GemmFunc
 	// RowsGemm is Gemm[MR] with A as it lies in memory: n·MR rows of kc elements that are lda apart.
 	RowsGemm func(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
@@ -41,6 +42,8 @@ type Kernels struct {
 	// Split cuts rows into pieces: dst[p·step + i·ldd + j] = src[i·lds + p·width + j] for i < rows, p < pieces,
 	// j < width.
 	Split func(dst []float32, step, ldd, width int, src []float32, lds, rows, pieces int)
+	// Fetch may call what Split or Transpose will read, rows of cols elements that are lds apart, into the cache.
+	Fetch func(src []float32, lds, rows, cols int)
 
 	// Dot returns Σ x·y.
 	Dot func(x, y []float32) float32

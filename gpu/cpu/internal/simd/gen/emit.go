@@ -129,6 +129,13 @@ func (f *function) pointer(slice, reg string) {
 	f.op("MOVQ", fmt.Sprintf("%s_base+%d(FP)", slice, f.offsets[slice]), reg)
 }
 
+// end loads the address of what follows a slice's last element.
+func (f *function) end(slice, reg string) {
+	f.op("MOVQ", fmt.Sprintf("%s_len+%d(FP)", slice, f.offsets[slice]+8), reg)
+	f.op("SHLQ", "$2", reg)
+	f.op("ADDQ", fmt.Sprintf("%s_base+%d(FP)", slice, f.offsets[slice]), reg)
+}
+
 // keep puts an address back to where pointer loads it from.
 func (f *function) keep(reg, slice string) {
 	f.op("MOVQ", reg, fmt.Sprintf("%s_base+%d(FP)", slice, f.offsets[slice]))

@@ -32,6 +32,7 @@ func files() map[string]string {
 		emitGemm(matrix)
 		emitTranspose(matrix)
 		emitCopy(matrix)
+		emitFetch(matrix)
 		emitReductions(vector)
 		emitElementwise(vector)
 		emitAttention(vector)

@@ -27,6 +27,7 @@ func (f *function) gemm(mr int) {
 	f.stride("ldc", "SI")
 	f.pointer("init", "DI")
 	f.stride("ldi", "R8")
+	f.end("b", "R13")
 	f.times("R12", func() {
 		f.gemmSums(mr)
 		f.gemmStore(mr)
@@ -52,6 +53,7 @@ func (f *function) rowsGemm() {
 		}
 		return row
 	}
+	f.end("b", "R15")
 	f.times("R12", func() {
 		f.pointer("c", "DX")
 		f.stride("ldc", "SI")
@@ -69,6 +71,7 @@ func (f *function) rowsGemm() {
 			for i := range f.mr {
 				f.op("PREFETCHT0", "("+rows[i/3]+")("+next[i%3]+"*1)")
 			}
+			f.callNext("R15")
 			for k := range unroll {
 				f.gemmStep(f.mr, k, element)
 			}
@@ -178,6 +181,14 @@ func (f *function) gemmStart(mr int) {
 	}
 }
 
+// callNext calls for the two cache lines at reg, of the panel that comes after the one at work, once in four steps of the
+// depth: so it is in the second-level cache after four tiles.
+func (f *function) callNext(reg string) {
+	f.op("PREFETCHT1", "("+reg+")")
+	f.op("PREFETCHT1", at(reg, 64))
+	f.advance(128, reg)
+}
+
 // gemmSums computes the sums of one tile.
 func (f *function) gemmSums(mr int) {
 	const unroll = 4
@@ -188,6 +199,7 @@ func (f *function) gemmSums(mr int) {
 	f.op("MOVQ", "CX", "R9")
 	f.op("SHRQ", "$2", "R9")
 	f.times("R9", func() {
+		f.callNext("R13")
 		for k := range unroll {
 			f.gemmStep(mr, k, element)
 		}
@@ -407,6 +419,7 @@ func emitCopy(f *file) {
 		}
 		f.op("SHLQ", "$2", "R13")
 		f.split(1, func() {
+			f.op("PREFETCHT0", "(AX)(DX*8)") // as rows are short and apart, nobody else does
 			if f.wide() {
 				f.op("VMOVUPS.Z", "(AX)", "K1", f.v(0))
 				f.op("VMOVUPS", f.v(0), "K1", "(R12)")
@@ -416,6 +429,29 @@ func emitCopy(f *file) {
 			}
 			f.op("ADDQ", "R13", "AX")
 		})
+	})
+}
+
+// emitFetch writes what calls rows into the second-level cache, line by line; the last line of a row too if it begins in
+// one before.
+func emitFetch(f *file) {
+	f.function("fetch", "src []float32, lds, rows, cols int", false, func(f *function) {
+		f.pointer("src", "BX")
+		f.stride("lds", "DX")
+		f.integer("rows", "R8")
+		f.stride("cols", "R9")
+		f.times("R8", func() {
+			f.op("LEAQ", "-4(BX)(R9*1)", "DI")
+			f.op("PREFETCHT1", "(DI)")
+			f.op("MOVQ", "BX", "AX")
+			f.op("MOVQ", "R9", "CX")
+			f.chunks(64, func() {
+				f.op("PREFETCHT1", "(AX)")
+				f.advance(64, "AX")
+			})
+			f.op("ADDQ", "DX", "BX")
+		})
+		f.ret()
 	})
 }
 
