@@ -345,13 +345,13 @@ output "needles" {
 }
 
 # From here on: a model that answers. What functions of the standard library do, in the words of their authors. One
-# question in ten is held back, the same ones in both datasets.
+# question in seven is held back, the same ones in both datasets.
 dataset "dialogues" {
   program {
     command = ["go", "run", "./askgo/main.go", "dialogues", "${goroot()}/src"]
     inputs  = ["${goroot()}/src/**/*.go"]
   }
-  holdout = 0.1
+  holdout = 0.15
 }
 
 # The same answers beside worse ones: about something else, not whole, said twice, without end.
@@ -360,13 +360,13 @@ dataset "pairs" {
     command = ["go", "run", "./askgo/main.go", "pairs", "${goroot()}/src"]
     inputs  = ["${goroot()}/src/**/*.go"]
   }
-  holdout = 0.1
+  holdout = 0.15
 }
 
 sft "chat" {
   model  = anneal.base
   data   = dataset.dialogues
-  epochs = 3
+  epochs = 2
   optimizer {
     lr = 4e-3
   }
@@ -395,7 +395,7 @@ ppo "aligned" {
   policy     = sft.chat
   reward     = reward_model.judge
   data       = dataset.dialogues
-  iterations = 25
+  iterations = 40
   epochs     = 2
   rollout {
     prompts = 256
@@ -417,12 +417,12 @@ ppo "aligned" {
   }
 }
 
-# DPO learns from the best and the worst of four answers to each question.
+# DPO learns from the best and the worst of eight answers to each question.
 generate "sampled" {
   model   = sft.chat
   data    = dataset.dialogues
-  prompts = 3000
-  answers = 4
+  prompts = 2000
+  answers = 8
   sampling {
     tokens = 40
   }
