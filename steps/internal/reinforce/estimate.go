@@ -5,6 +5,7 @@ import (
 
 	"athanor/gpu"
 	"athanor/steps"
+	"athanor/steps/internal/corpus"
 	"athanor/steps/internal/llm"
 	"athanor/steps/internal/tokens"
 	"athanor/steps/internal/train"
@@ -46,8 +47,12 @@ type Plan struct {
 // usualPrompt is how many tokens a prompt is taken to have as long as nothing is known of the data.
 const usualPrompt = 128
 
+// templateTokens is about how many tokens a chat template spends on a question and an answer beside their texts.
+const templateTokens = 11
+
 // Estimate says what the training needs: policy and critic in training, reference and reward model to read with. Each
-// answer is taken to have as many tokens as it may, each prompt as many as a record of the data has in the mean. With D
+// prompt is taken to have as many tokens as a record of the data has in the mean, each answer as many as it may; where the
+// records have answers already, those stand for the policy's. With D
 // such tokens of an iteration, the operations are D·(iterations+1) for the rollouts, the last of which only measures, and
 // D·iterations·epochs for the updates, each times its [price].
 func Estimate(in *steps.EstimateInput, p Plan) (steps.Estimate, error) {
@@ -57,9 +62,10 @@ func Estimate(in *steps.EstimateInput, p Plan) (steps.Estimate, error) {
 		return steps.Estimate{}, errors.New("the shape of the policy is not known yet")
 	}
 	var c struct {
-		Context    *int     `json:"context"`
-		Iterations int      `json:"iterations"`
-		Rollout    Rollouts `json:"rollout"`
+		Data       steps.Artifact `json:"data"`
+		Context    *int           `json:"context"`
+		Iterations int            `json:"iterations"`
+		Rollout    Rollouts       `json:"rollout"`
 		train.Numerics
 	}
 	if err := in.Spec.Decode(&c); err != nil {
@@ -87,7 +93,7 @@ func Estimate(in *steps.EstimateInput, p Plan) (steps.Estimate, error) {
 		Parameters: policy.Parameters(), Facts: up.Facts, Training: t,
 		Memory: int64(t.Trained)*policy.TrainingMemory(micro) + int64(t.Frozen)*policy.InferenceMemory(micro),
 	}
-	length := min(longest, prompt(in.Upstream["data"].Facts, up.Facts)+c.Rollout.Tokens)
+	length := min(longest, record(in.Upstream["data"].Facts, up.Facts)+answer(c.Data, c.Rollout.Tokens))
 	each := float64(c.Rollout.Prompts * p.Group * length) // 0 where a number is not known yet
 	per := priced(policy, reward, critic, c.Precision == gpu.BFloat16, length)
 	learned := each * float64(c.Iterations*p.Epochs)
@@ -108,10 +114,23 @@ func scorer(above steps.Estimate, policy llm.Config) *llm.Config {
 	return &c
 }
 
-// prompt is how many tokens a prompt is taken to have.
-func prompt(data, policy map[string]float64) int {
+// record is how many tokens a record of the data is taken to have.
+func record(data, policy map[string]float64) int {
 	if data["bytes"] > 0 && data["documents"] > 0 {
 		return max(1, int(tokens.Expect(data["bytes"]/data["documents"], policy)))
 	}
 	return usualPrompt
+}
+
+// answer is how many tokens an answer is taken to have beside the record that it answers: none if the record has an answer
+// of its own, because the policy's will be about as long, and as many as it may have otherwise.
+func answer(data steps.Artifact, most int) int {
+	if data.Path == "" {
+		return most
+	}
+	set, err := corpus.Open(data.Path)
+	if err != nil || set.Shape() == corpus.PromptShape {
+		return most
+	}
+	return templateTokens
 }

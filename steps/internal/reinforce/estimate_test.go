@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"athanor/steps"
+	"athanor/steps/internal/corpus"
+	"athanor/steps/internal/train/traintest"
 )
 
 // upstream is what lies above a block: a policy of two layers with matrices of 2·(4·64 + 3·8·16) + 100·8 = 2080 weights,
@@ -74,6 +76,34 @@ func TestEstimateCountsRolloutsAndUpdates(t *testing.T) {
 				t.Errorf("%+v, %+v", e, e.Training)
 			}
 		})
+	}
+}
+
+// TestAnswersOfTheDataAreMeasures: where records have answers, the policy's are taken to be as long; where they have none,
+// as long as they may be.
+func TestAnswersOfTheDataAreMeasures(t *testing.T) {
+	dialogue := func(i int) corpus.Document { return traintest.Dialogue(i, 1) }
+	prompt := func(i int) corpus.Document {
+		question, _ := traintest.Question(i)
+		return corpus.Document{Prompt: question}
+	}
+	for name, c := range map[string]struct {
+		document func(int) corpus.Document
+		length   int64
+	}{
+		"dialogues": {dialogue, 10 + templateTokens},
+		"prompts":   {prompt, 10 + 40},
+	} {
+		set := traintest.DocumentSet(t, traintest.Documents(0, 4, c.document), nil)
+		config, err := json.Marshal(map[string]any{"iterations": 3, "rollout": map[string]int{"prompts": 5, "tokens": 40}, "data": set})
+		if err != nil {
+			t.Fatal(err)
+		}
+		up := upstream(map[string]map[string]float64{"data": {"bytes": 24300, "documents": 1000}}) // 10 tokens a record
+		e, err := Estimate(&steps.EstimateInput{Spec: &steps.Spec{Config: config}, Upstream: up}, Plan{Group: 1, Epochs: 1})
+		if err != nil || e.Tokens != 5*3*c.length {
+			t.Errorf("%s: %d tokens, want %d (%v)", name, e.Tokens, 5*3*c.length, err)
+		}
 	}
 }
 
