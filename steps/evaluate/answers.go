@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	charts "athanor/steps/internal/figure"
 	"athanor/steps/internal/finetune"
@@ -126,8 +127,15 @@ func show(b *strings.Builder, outcomes []*outcome, i int) {
 // quote makes a text a quotation in Markdown.
 func quote(s string) string { return "> " + strings.ReplaceAll(s, "\n", "\n> ") }
 
-// cell makes a text fit for a cell of a table: what Markdown would take for its own is shown as it is.
+// cell makes a text fit for a cell of a table: what Markdown would take for its own is shown as it is, and control characters,
+// which make a file no text to other tools, as the sign for what cannot be shown.
 func cell(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 	escaped := strings.NewReplacer("\\", "\\\\", "|", "\\|", "*", "\\*", "_", "\\_", "`", "\\`", "[", "\\[", "<", "&lt;").Replace(s)
 	return strings.Join(strings.FieldsFunc(escaped, func(r rune) bool { return r == '\n' || r == '\r' }), "<br>")
 }

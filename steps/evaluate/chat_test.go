@@ -286,3 +286,10 @@ func TestChatCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestCell: what a model writes stays in its cell, whatever it is.
+func TestCell(t *testing.T) {
+	if got, want := cell("a|b\x00\x1b*c*\n<d>\t"), "a\\|b\uFFFD\uFFFD\\*c\\*<br>&lt;d>\t"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

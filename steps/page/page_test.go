@@ -61,6 +61,17 @@ func toy(t *testing.T) *Page {
 	}
 }
 
+// TestControlCharactersAreNotShown: models write them as well as people.
+func TestControlCharactersAreNotShown(t *testing.T) {
+	p := &Page{Title: "a\x00b", Sections: []*Section{{Title: "\x1b[31mred", Blocks: []Block{Code{Text: "tab\tbell\a\n"}, Text("\u0085\n")}}}}
+	markdown, _ := p.Markdown("figures")
+	for _, text := range []string{string(markdown), string(p.HTML())} {
+		if strings.ContainsAny(text, "\x00\x1b\a\u0085") || !strings.Contains(text, "a\uFFFDb") || !strings.Contains(text, "tab\tbell\uFFFD\n") {
+			t.Errorf("%q", text)
+		}
+	}
+}
+
 // `make golden` rewrites the golden file.
 func TestMarkdownIsGolden(t *testing.T) {
 	got, figures := toy(t).Markdown("figures")

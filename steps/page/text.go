@@ -3,6 +3,7 @@ package page
 import (
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // imageLine is a line that is a figure.
@@ -138,6 +139,17 @@ func lowered(text Text, level int) string {
 		b.WriteString(line)
 	}
 	return b.String()
+}
+
+// printable replaces control characters, which models write as well as people, by the sign for what cannot be shown: with
+// them a file is no text to other tools, and no valid HTML.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 // escapeMarkdown keeps the characters of a plain text from meaning anything.
