@@ -20,8 +20,11 @@ import (
 
 // attempt carries one step out, with its retries.
 type attempt struct {
-	o       *Options
-	step    *plan.Step
+	o    *Options
+	step *plan.Step
+	// The step as it was when the attempt began. The step itself changes meanwhile: a composite step that has another child
+	// to decide derives all of its children anew.
+	begun   plan.Step
 	spec    *steps.Spec
 	started time.Time
 	flops   float64
@@ -30,7 +33,7 @@ type attempt struct {
 // run holds the key's lock for as long as it works.
 func (a *attempt) run(ctx context.Context) outcome {
 	out := outcome{step: a.step, started: a.started}
-	lock, err := a.o.State.Store.Lock(ctx, a.step.Key, func(h store.Holder) {
+	lock, err := a.o.State.Store.Lock(ctx, a.begun.Key, func(h store.Holder) {
 		if h.PID == os.Getpid() {
 			a.note("waits for another step of this run, which makes the same")
 			return
@@ -50,7 +53,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 		out.made, out.elsewhere = made, true
 		return out
 	}
-	for _, artifact := range a.step.Instance.Upstream() {
+	for _, artifact := range a.begun.Instance.Upstream() {
 		if err := a.o.State.Store.Check(artifact.Digest); err != nil {
 			out.err = fmt.Errorf("an input made by %s: %w", artifact.Step, err)
 			return out
@@ -63,11 +66,11 @@ func (a *attempt) run(ctx context.Context) outcome {
 
 // madeElsewhere looks the key up again: another engine may have made it while this one waited for the lock.
 func (a *attempt) madeElsewhere() *store.Action {
-	made, err := a.o.State.Store.Lookup(a.step.Key)
+	made, err := a.o.State.Store.Lookup(a.begun.Key)
 	if err != nil || made == nil {
 		return nil
 	}
-	if old := a.step.Made; old != nil && old.Created.Equal(made.Created) { // the one that is to be made again
+	if old := a.begun.Made; old != nil && old.Created.Equal(made.Created) { // the one that is to be made again
 		return nil
 	}
 	return made
@@ -75,7 +78,7 @@ func (a *attempt) madeElsewhere() *store.Action {
 
 // work runs the worker until it succeeds or the retries are used up.
 func (a *attempt) work(ctx context.Context, lock *store.Lock, out *outcome) {
-	retry := a.step.Instance.Retry
+	retry := a.begun.Instance.Retry
 	wait := retry.Backoff
 	for n := 1; ; n++ {
 		end, err := a.once(ctx, lock.File())
@@ -109,7 +112,7 @@ func (a *attempt) work(ctx context.Context, lock *store.Lock, out *outcome) {
 
 // once runs one worker to its end.
 func (a *attempt) once(ctx context.Context, lock *os.File) (steps.Event, error) {
-	if timeout := a.step.Instance.Timeout; timeout > 0 {
+	if timeout := a.begun.Instance.Timeout; timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, &timeoutError{timeout})
 		defer cancel()
@@ -142,7 +145,7 @@ func (a *attempt) note(text string) {
 // commit moves the outputs into the store.
 func (a *attempt) commit(end steps.Event, out *outcome) {
 	folders := map[string]store.Folder{}
-	for _, o := range a.step.Type.Outputs {
+	for _, o := range a.begun.Type.Outputs {
 		if o.IsKind() {
 			folders[o.Name] = store.Folder{Kind: o.Type, Dir: end.Outputs[o.Name]}
 		}
@@ -154,17 +157,17 @@ func (a *attempt) commit(end steps.Event, out *outcome) {
 	values, err := json.Marshal(end.Values)
 	var material []byte
 	if err == nil {
-		material, err = json.Marshal(a.step.Material)
+		material, err = json.Marshal(a.begun.Material)
 	}
 	host, _ := os.Hostname() // for the record only
 	if err == nil {
 		out.made, err = a.o.State.Store.Commit(store.Action{
-			Key: a.step.Key, Type: a.step.Type.Name, Version: a.step.Type.Version, Values: values,
+			Key: a.begun.Key, Type: a.begun.Type.Name, Version: a.begun.Type.Version, Values: values,
 			Created: time.Now(), Seconds: time.Since(a.started).Seconds(), Engine: a.o.Engine, Host: host, Device: end.Device,
 		}, material, folders)
 	}
 	if err == nil {
-		err = a.o.State.Store.Settle(a.step.Key)
+		err = a.o.State.Store.Settle(a.begun.Key)
 	}
 	if err != nil {
 		out.made, out.diags = nil, a.diagnose(steps.Event{}, fmt.Errorf("storing the result: %w", err))
@@ -180,7 +183,7 @@ func (a *attempt) checkFiles() error {
 	if err != nil {
 		return err
 	}
-	for i, f := range a.step.Material.Files {
+	for i, f := range a.begun.Material.Files {
 		if f.Digest != now[i] {
 			return fmt.Errorf("%s changed while the step read it: run again", f.Path)
 		}
@@ -190,7 +193,7 @@ func (a *attempt) checkFiles() error {
 
 // blame is a diagnostic at an attribute of the step's block, or at its header.
 func (a *attempt) blame(summary, path, text string) hcl.Diagnostics {
-	return hcl.Diagnostics{dsl.Error(a.step.Where(path), summary, plan.Sentence(a.step.Name()+": "+text))}
+	return hcl.Diagnostics{dsl.Error(a.begun.Where(path), summary, plan.Sentence(a.begun.Name()+": "+text))}
 }
 
 // makeRoom drops what the next attempt would drop first, so that others find room now.
@@ -216,7 +219,7 @@ func (a *attempt) diagnose(end steps.Event, err error) hcl.Diagnostics {
 		return a.blame("Step timed out", "timeout", fmt.Sprintf(
 			"it was stopped after %v, and its last checkpoint is kept. Run again to go on from there, or raise timeout.", late.after))
 	case errors.As(err, &crash):
-		return a.blame("Step crashed", "", crash.advice(a.step.Name()))
+		return a.blame("Step crashed", "", crash.advice(a.begun.Name()))
 	case err != nil:
 		return a.blame("Step could not be run", "", text)
 	}

@@ -237,7 +237,7 @@ func (s *scheduler) begin(ctx context.Context, step *plan.Step) error {
 	s.record(journal.StepRecord{Address: step.Name(), Type: step.Type.Name, Key: step.Key, State: journal.Running, Reason: step.Reason, Started: time.Now()})
 	s.o.Notify(Update{Time: time.Now(), Step: step, State: journal.Running})
 	s.active++
-	a := &attempt{o: &s.o, step: step, spec: spec, started: time.Now()}
+	a := &attempt{o: &s.o, step: step, begun: *step, spec: spec, started: time.Now()}
 	go func() { s.ended <- a.run(ctx) }()
 	return nil
 }
