@@ -25,7 +25,7 @@ variable "flops" {
 variable "max_tokens" {
   type        = number
   default     = 1000000
-  description = "Most tokens that a context stage may take to pass its gate. With 40960 they are too few: exit code 3."
+  description = "Most tokens that a context stage may take to pass its gate. For a stage that has not passed yet 40960 are too few: exit code 3."
 }
 
 locals {
