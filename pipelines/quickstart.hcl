@@ -378,7 +378,7 @@ sft "chat" {
 reward_model "judge" {
   model  = sft.chat
   data   = dataset.pairs
-  epochs = 2
+  epochs = 3
   optimizer {
     lr = 1e-3
   }
@@ -405,10 +405,10 @@ ppo "aligned" {
     size = 64
   }
   optimizer {
-    lr = 3e-4
+    lr = 2e-4
   }
   kl {
-    coefficient = 0.05
+    coefficient = 0.1
     bound       = 10
   }
   require {
