@@ -41,6 +41,12 @@ func runScripts(t *testing.T, dir string) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("ATHANOR_GOLDEN") == "update",
 		Condition:           condition,
+		Setup: func(env *testscript.Env) error {
+			if race := os.Getenv("GORACE"); race != "" { // under the race detector every process sleeps for a second at its end, unless told not to
+				env.Setenv("GORACE", race)
+			}
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "edit": edit, "flip": flip, "waitfor": waitFor,
 			"start": startCommand, "signal": signalCommand, "finish": finishCommand, "tmpfs": tmpfs, "bytes": fillFile, "digests": digests,
