@@ -154,31 +154,31 @@ func (b *bench) gemm(threads int) error {
 	return onDevice(threads, func(dev gpu.Device) error { return b.products(threads, dev) })
 }
 
-// products has the same players for all shapes: a peer takes seconds to start.
+// products has the same players for all shapes, as a peer takes seconds to start; each has one job at a time, so that there
+// is one for every precision.
 func (b *bench) products(threads int, dev gpu.Device) error {
-	field, err := b.field(threads, &entrant{name: "Athanor", own: true}, &entrant{name: "OpenBLAS"}, &entrant{name: "torch.mm"})
+	jobs := []struct{ job, name, precision string }{
+		{"gemm", "Athanor", float32Name}, {"gemm", "Athanor", bfloat16Name}, {"gemm-numpy", "OpenBLAS", float32Name},
+		{"gemm-torch", "torch.mm", float32Name}, {"gemm-torch", "torch.mm, bf16", bfloat16Name},
+	}
+	players := make([]*entrant, len(jobs))
+	for i, j := range jobs {
+		players[i] = &entrant{name: j.name, own: j.job == "gemm"}
+	}
+	field, err := b.field(threads, players...)
 	if err != nil {
 		return err
 	}
 	defer dismiss(field)
-	jobs := []struct {
-		job, name, precision string
-		player               int
-	}{
-		{"gemm", "Athanor", float32Name, 0}, {"gemm", "Athanor", bfloat16Name, 0}, {"gemm-numpy", "OpenBLAS", float32Name, 1},
-		{"gemm-torch", "torch.mm", float32Name, 2}, {"gemm-torch", "torch.mm, bf16", bfloat16Name, 2},
-	}
 	for _, s := range shapes {
 		for _, product := range []string{"forward", "input", "weight"} {
 			c := contest{
 				part: "gemm", name: fmt.Sprintf("%s %d×%d×%d", product, s.n, s.i, s.o), threads: threads, unit: "GFLOP/s",
 				work: 2e-9 * float64(s.n) * float64(s.i) * float64(s.o), seconds: 0.05, limit: arithmetic(dev, 1e9),
 			}
-			for _, j := range jobs {
-				if j.player >= len(field) {
-					continue
-				}
-				e := &entrant{name: j.name, own: field[j.player].own, player: field[j.player].player, tolerate: 1e-4}
+			for i, player := range field { // without an interpreter only our own, which come first
+				j := jobs[i]
+				e := &entrant{name: j.name, own: player.own, player: player.player, tolerate: 1e-4}
 				e.job = request{Job: j.job, Product: product, N: s.n, I: s.i, O: s.o, Precision: j.precision}
 				if j.precision == bfloat16Name {
 					e.tolerate = 3e-2
