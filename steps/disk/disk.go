@@ -22,13 +22,14 @@ import (
 // it was made for. A nil Look remembers nothing. It may be used by several goroutines.
 type Look struct {
 	mu      sync.Mutex
-	folders map[string]folder
-	files   map[string]examined
+	folders map[string]seen[[]Entry]
+	files   map[string]seen[File]
 }
 
-type folder struct {
-	entries []Entry
-	err     error
+// seen is what looking at a path has brought.
+type seen[T any] struct {
+	value T
+	err   error
 }
 
 // An Entry is what a folder says of something in it.
@@ -37,11 +38,6 @@ type Entry struct {
 	Path string // the folder's with the name
 	Dir  bool
 	Link bool // symbolic
-}
-
-type examined struct {
-	file File
-	err  error
 }
 
 // A File is what can be known of a file without reading it. Links are followed.
@@ -54,23 +50,30 @@ type File struct {
 }
 
 // NewLook returns a Look that has seen nothing.
-func NewLook() *Look { return &Look{folders: map[string]folder{}, files: map[string]examined{}} }
+func NewLook() *Look {
+	return &Look{folders: map[string]seen[[]Entry]{}, files: map[string]seen[File]{}}
+}
+
+// recall returns what is known of a path, and looks if nothing is.
+func recall[T any](mu *sync.Mutex, known map[string]seen[T], path string, look func(string) (T, error)) (T, error) {
+	mu.Lock()
+	s, ok := known[path]
+	mu.Unlock()
+	if !ok {
+		s.value, s.err = look(path)
+		mu.Lock()
+		known[path] = s
+		mu.Unlock()
+	}
+	return s.value, s.err
+}
 
 // ReadDir lists a folder whose path is clean, sorted by name. The list is shared: do not change it.
 func (l *Look) ReadDir(dir string) ([]Entry, error) {
 	if l == nil {
 		return readDir(dir)
 	}
-	l.mu.Lock()
-	seen, ok := l.folders[dir]
-	l.mu.Unlock()
-	if !ok {
-		seen.entries, seen.err = readDir(dir)
-		l.mu.Lock()
-		l.folders[dir] = seen
-		l.mu.Unlock()
-	}
-	return seen.entries, seen.err
+	return recall(&l.mu, l.folders, dir, readDir)
 }
 
 func readDir(dir string) ([]Entry, error) {
@@ -132,27 +135,18 @@ func (l *Look) Stat(path string) (File, error) {
 	if l == nil {
 		return stat(path)
 	}
-	l.mu.Lock()
-	seen, ok := l.files[path]
-	l.mu.Unlock()
-	if !ok {
-		seen.file, seen.err = stat(path)
-		l.mu.Lock()
-		l.files[path] = seen
-		l.mu.Unlock()
-	}
-	return seen.file, seen.err
+	return recall(&l.mu, l.files, path, stat)
 }
 
 // StatAll examines files, several at a time. The error is the first in their order.
 func (l *Look) StatAll(paths []string) ([]File, error) {
-	seen := make([]examined, len(paths))
-	look := make([]int, 0, len(paths)) // those that have not been seen
+	all := make([]seen[File], len(paths))
+	look := make([]int, 0, len(paths)) // those that nothing is known of
 	for i, path := range paths {
 		var ok bool
 		if l != nil {
 			l.mu.Lock()
-			seen[i], ok = l.files[path]
+			all[i], ok = l.files[path]
 			l.mu.Unlock()
 		}
 		if !ok {
@@ -164,24 +158,24 @@ func (l *Look) StatAll(paths []string) ([]File, error) {
 	for some := range slices.Chunk(look, max(64, len(look)/(4*runtime.GOMAXPROCS(0)))) {
 		todo.Go(func() error {
 			for _, i := range some {
-				seen[i].file, seen[i].err = stat(paths[i])
+				all[i].value, all[i].err = stat(paths[i])
 			}
 			return nil
 		})
 	}
-	_ = todo.Wait() // seen has the errors, in order
+	_ = todo.Wait() // all has the errors, in order
 	files := make([]File, len(paths))
-	for i := range seen {
-		if seen[i].err != nil {
-			return nil, seen[i].err
+	for i := range all {
+		if all[i].err != nil {
+			return nil, all[i].err
 		}
-		files[i] = seen[i].file
+		files[i] = all[i].value
 	}
 	if l != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for _, i := range look {
-			l.files[paths[i]] = seen[i]
+			l.files[paths[i]] = all[i]
 		}
 	}
 	return files, nil

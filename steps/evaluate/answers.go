@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	charts "athanor/steps/internal/figure"
 	"athanor/steps/internal/finetune"
 	"athanor/steps/internal/reward"
+	"athanor/steps/page"
 )
 
 // rewards are what the reward model gave, from the least to the greatest.
@@ -130,13 +130,7 @@ func quote(s string) string { return "> " + strings.ReplaceAll(s, "\n", "\n> ") 
 // cell makes a text fit for a cell of a table: what Markdown would take for its own is shown as it is, and control characters,
 // which make a file no text to other tools, as the sign for what cannot be shown.
 func cell(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
-	escaped := strings.NewReplacer("\\", "\\\\", "|", "\\|", "*", "\\*", "_", "\\_", "`", "\\`", "[", "\\[", "<", "&lt;").Replace(s)
+	escaped := strings.NewReplacer("\\", "\\\\", "|", "\\|", "*", "\\*", "_", "\\_", "`", "\\`", "[", "\\[", "<", "&lt;").Replace(page.Printable(s))
 	return strings.Join(strings.FieldsFunc(escaped, func(r rune) bool { return r == '\n' || r == '\r' }), "<br>")
 }
 

@@ -48,7 +48,7 @@ func (p *Page) HTML() []byte {
 		w.section(s, 2)
 	}
 	w.WriteString("</main>\n</body>\n</html>\n")
-	return []byte(printable(w.String()))
+	return []byte(Printable(w.String()))
 }
 
 type htmlWriter struct{ strings.Builder }

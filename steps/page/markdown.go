@@ -23,7 +23,7 @@ func (p *Page) Markdown(folder string) ([]byte, map[string][]byte) {
 	for _, s := range p.Sections {
 		w.section(s, 2)
 	}
-	return []byte(strings.TrimRight(printable(w.String()), "\n") + "\n"), w.figures
+	return []byte(strings.TrimRight(Printable(w.String()), "\n") + "\n"), w.figures
 }
 
 type markdownWriter struct {

@@ -141,9 +141,9 @@ func lowered(text Text, level int) string {
 	return b.String()
 }
 
-// printable replaces control characters, which models write as well as people, by the sign for what cannot be shown: with
+// Printable replaces control characters, which models write as well as people, by the sign for what cannot be shown: with
 // them a file is no text to other tools, and no valid HTML.
-func printable(s string) string {
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' {
 			return unicode.ReplacementChar
