@@ -38,18 +38,26 @@ func (g *gemm) run() {
 		}
 		return
 	}
-	nr := g.device.kernels.NR
-	width := roundUp(g.n, nr)
-	depth := max(kDepth, packLimit/width/kDepth*kDepth)
 	g.partition()
 	g.device.reserveBlock(ceilDiv(g.high, g.rowTiles)*g.device.kernels.MR, g.k, g.n)
+	if g.placed() {
+		g.runPlaced()
+	} else {
+		g.runPacked()
+	}
+	g.c, g.add, g.a, g.b = nil, nil, operand{}, operand{}
+}
+
+// runPacked packs B, as much of it at a time as packLimit allows, and then computes the tiles of C.
+func (g *gemm) runPacked() {
+	nr := g.device.kernels.NR
+	depth := max(kDepth, packLimit/roundUp(g.n, nr)/kDepth*kDepth)
 	for g.k0 = 0; g.k0 < g.k; g.k0 += depth {
 		g.packed = panels{k: min(depth, g.k-g.k0), n: g.n, pairs: g.device.pairs}
 		g.packed.data = grow(&g.buffer, g.packed.size(nr))
 		g.device.pool.run(g.packed.tiles(g.b, nr), packPhase{g})
 		g.device.pool.run(g.rowTiles*g.colTiles, tilePhase{g})
 	}
-	g.c, g.add, g.a, g.b = nil, nil, operand{}, operand{}
 }
 
 // partition cuts C into tiles, some for each worker: few rows rather than few columns, so that A is packed once. It may
@@ -73,19 +81,21 @@ func (g *gemm) panelsBefore(i int) int { return i * g.high / g.rowTiles }
 // tile packs part i of B.
 func (g packPhase) tile(i, w int) { g.packed.pack(g.device, &g.device.workers[w], g.b, g.k0, i) }
 
+// bounds returns the rows and columns of C that tile i computes: m from row on, and n from col on.
+func (g *gemm) bounds(i int) (row, m, col, n int) {
+	mr, above := g.device.kernels.MR, i/g.colTiles
+	row, col = g.panelsBefore(above)*mr, i%g.colTiles*g.cols
+	return row, min(g.panelsBefore(above+1)*mr, g.m) - row, col, min(g.cols, g.n-col)
+}
+
 // tile computes tile i of C.
 func (g tilePhase) tile(i, w int) {
-	mr, above := g.device.kernels.MR, i/g.colTiles
-	r, c := g.panelsBefore(above)*mr, i%g.colTiles*g.cols
-	m, n := min(g.panelsBefore(above+1)*mr, g.m)-r, min(g.cols, g.n-c)
+	row, m, col, n := g.bounds(i)
 	init := g.add
 	if g.k0 > 0 {
 		init = g.c
 	}
-	if init != nil {
-		init = init[r*g.ldc:]
-	}
-	g.device.multiply(&g.device.workers[w], g.c[r*g.ldc:], init, g.ldc, g.a, r, m, g.k0, g.packed, c, n)
+	g.device.multiply(&g.device.workers[w], g.c[row*g.ldc:], rowsFrom(init, row*g.ldc), g.ldc, g.a, row, m, g.k0, g.packed, col, n)
 }
 
 // reserveBlock readies the workers for multiply with m rows, depth k and n columns.
@@ -101,12 +111,14 @@ func (d *device) reserveBlock(m, k, n int) {
 	}
 }
 
+// evenDepth is how much of a depth one run of the micro-kernel goes through, of as few even runs as kDepth allows.
+func evenDepth(all int) int { return roundUp(ceilDiv(all, ceilDiv(all, kDepth)), 8) }
+
 // multiply sets columns [col, col+n) of c = init + a·b, where a is m rows of the operand from row on and from depth k0,
 // b is packed and c has m rows. col is a multiple of NR. init may be nil or c.
 func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row, m, k0 int, b panels, col, n int) {
 	nr, all := d.kernels.NR, b.depth()
-	steps := ceilDiv(all, kDepth)
-	depth := roundUp(ceilDiv(all, steps), 8)
+	depth := evenDepth(all)
 	for k := 0; k < all; k += depth {
 		kc := min(depth, all-k)
 		var block rowBlock
@@ -120,10 +132,7 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 			ahead.fetch(d)
 			bp := b.data[(j/nr*all+k)*nr:]
 			bp = bp[:min(len(bp), all*nr)] // kernels call for what follows: the same part of the next panel
-			from := init
-			if init != nil {
-				from = init[j:]
-			}
+			from := rowsFrom(init, j)
 			if j+nr <= b.n {
 				d.blockColumn(block, kc, bp, c[j:], ldc, from, ldc)
 				continue
@@ -134,6 +143,14 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 		}
 		init = c
 	}
+}
+
+// rowsFrom is x from an offset on, or nil if it is nil.
+func rowsFrom(x []float32, offset int) []float32 {
+	if x == nil {
+		return nil
+	}
+	return x[offset:]
 }
 
 // nextBlock is the block of a that is likely to be packed next: the same rows further on, or the next tile's.

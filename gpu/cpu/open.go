@@ -35,6 +35,7 @@ type device struct {
 // workers, before any tile runs.
 type worker struct {
 	a, edge   []float32 // gemm: packed rows of A, and a tile that overhangs C
+	panel     []float32 // gemm: a panel of B that this worker packs for itself
 	pairs     []float32 // packPairsPanel: rounded rows
 	rows      []float32 // lmHead: rows of x or dx
 	scores    []float32 // attention: a block of scores

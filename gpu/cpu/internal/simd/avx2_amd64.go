@@ -4,6 +4,9 @@ package simd
 
 var assemblyAVX2 = assembly{
 	rowsGemm:        rowsGemmAVX2,
+	packA:           packAAVX2,
+	packB:           packBAVX2,
+	packBoth:        packBothAVX2,
 	fewColumns:      fewColumnsAVX2,
 	transpose:       transposeAVX2,
 	splitWide:       splitWideAVX2,
@@ -53,6 +56,15 @@ func gemm6AVX2(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi 
 
 //go:noescape
 func rowsGemmAVX2(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func packAAVX2(kc int, a []float32, lda int, packedA, b []float32, ldb int, packedB, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func packBAVX2(kc int, a []float32, lda int, packedA, b []float32, ldb int, packedB, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func packBothAVX2(kc int, a []float32, lda int, packedA, b []float32, ldb int, packedB, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
 func fewColumnsAVX2(kc, n int, a []float32, lda int, b, c []float32)

@@ -4,6 +4,9 @@ package simd
 
 var assemblyAVX512 = assembly{
 	rowsGemm:        rowsGemmAVX512,
+	packA:           packAAVX512,
+	packB:           packBAVX512,
+	packBoth:        packBothAVX512,
 	fewColumns:      fewColumnsAVX512,
 	transposeTail:   transposeTailAVX512,
 	splitWide:       splitWideAVX512,
@@ -77,6 +80,15 @@ func gemm14AVX512(kc, n, step int, a, b, c []float32, ldc int, init []float32, l
 
 //go:noescape
 func rowsGemmAVX512(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func packAAVX512(kc int, a []float32, lda int, packedA, b []float32, ldb int, packedB, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func packBAVX512(kc int, a []float32, lda int, packedA, b []float32, ldb int, packedB, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func packBothAVX512(kc int, a []float32, lda int, packedA, b []float32, ldb int, packedB, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
 func fewColumnsAVX512(kc, n int, a []float32, lda int, b, c []float32)

@@ -30,6 +30,9 @@ type Kernels struct {
 	Gemm []GemmFunc
 	// RowsGemm is Gemm[MR] with A as it lies in memory: n·MR rows of kc elements that are lda apart.
 	RowsGemm func(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
+	// PackA, PackB and PackBoth are Gemm[MR] for one tile with A, B or both as they lie in memory, [kc][MR] and [kc][NR] with
+	// rows lda and ldb apart, and pack what they read so for the tiles to come.
+	PackA, PackB, PackBoth PackGemmFunc
 	// FewColumns computes c = a·b for n·FewRows rows of kc elements that are lda apart, and a packed panel b [kc][Few], with
 	// kc ≥ 1; c is [n·FewRows][Few].
 	FewColumns   func(kc, n int, a []float32, lda int, b, c []float32)
@@ -116,6 +119,10 @@ type Pairs struct {
 
 // A GemmFunc computes register tiles of a fixed number of rows.
 type GemmFunc = func(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int)
+
+// A PackGemmFunc computes one register tile and packs operands. lda and packedA do not matter where a is packed, nor ldb
+// and packedB where b is.
+type PackGemmFunc = func(kc int, a []float32, lda int, packedA, b []float32, ldb int, packedB, c []float32, ldc int, init []float32, ldi int)
 
 // AdamW holds what is the same for every element of an AdamW step.
 type AdamW struct {

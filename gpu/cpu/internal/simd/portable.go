@@ -4,7 +4,7 @@ package simd
 var portable = Kernels{
 	Name: "portable", MR: portableMR, NR: portableNR,
 
-	Gemm: portableGemm(), RowsGemm: rowsGemmPortable, FewColumns: fewColumnsPortable, FewRows: portableMR, Few: portableNR, Probe: probePortable, Transpose: transposePortable, Split: splitPortable, Fetch: func([]float32, int, int, int) {},
+	Gemm: portableGemm(), RowsGemm: rowsGemmPortable, PackA: packGemmPortable(true, false), PackB: packGemmPortable(false, true), PackBoth: packGemmPortable(true, true), FewColumns: fewColumnsPortable, FewRows: portableMR, Few: portableNR, Probe: probePortable, Transpose: transposePortable, Split: splitPortable, Fetch: func([]float32, int, int, int) {},
 	Dot: dotPortable, DotRows: dotRowsPortable, DotBlock: dotBlockPortable, DotBlockRows: portableDotRows, AddRows: addRowsPortable,
 	Add: addPortable, Scale: scalePortable, Max: maxPortable,
 	ScaleMul: scaleMulPortable, NormBackward: normBackwardPortable, Dot3: dot3Portable,

@@ -22,6 +22,20 @@ func rowsGemmPortable(kc, n int, a []float32, lda int, b, c []float32, ldc int, 
 	}
 }
 
+func packGemmPortable(packA, packB bool) PackGemmFunc {
+	return func(kc int, a []float32, lda int, packedA, b []float32, ldb int, packedB, c []float32, ldc int, init []float32, ldi int) {
+		if packA {
+			splitPortable(packedA, 0, portableMR, portableMR, a, lda, kc, 1)
+			a = packedA
+		}
+		if packB {
+			splitPortable(packedB, 0, portableNR, portableNR, b, ldb, kc, 1)
+			b = packedB
+		}
+		portableTile(portableMR, kc, a, 1, portableMR, b, c, ldc, init, ldi)
+	}
+}
+
 func fewColumnsPortable(kc, n int, a []float32, lda int, b, c []float32) {
 	rowsGemmPortable(kc, n, a, lda, b, c, portableNR, nil, 0)
 }

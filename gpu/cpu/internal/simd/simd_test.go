@@ -230,6 +230,47 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string, pairs bool) {
 	}
 }
 
+// TestPackGemm compares with Gemm on operands that Split packed: the same bits, and the same panels.
+func TestPackGemm(t *testing.T) {
+	for _, k := range Available() {
+		for _, kc := range []int{1, 3, 4, 7, 64, 131} {
+			lda, ldb, ldc := k.MR+3, k.NR+5, k.NR+1
+			size := (k.MR-1)*ldc + k.NR
+			all := guarded([]int{(kc-1)*lda + k.MR, (kc-1)*ldb + k.NR, size, kc * k.MR, kc * k.NR})
+			s := inner(all)
+			a, b, want := make([]float32, kc*k.MR), make([]float32, kc*k.NR), slices.Clone(s[2])
+			k.Split(a, 0, k.MR, k.MR, s[0], lda, kc, 1)
+			k.Split(b, 0, k.NR, k.NR, s[1], ldb, kc, 1)
+			k.Gemm[k.MR](kc, 1, 0, a, b, want, ldc, want, ldc)
+			for i, pack := range []PackGemmFunc{k.PackA, k.PackB, k.PackBoth} {
+				fromA, fromB := a, b
+				if i != 1 {
+					fromA = s[0]
+				}
+				if i != 0 {
+					fromB = s[1]
+				}
+				c := guarded([]int{size})[0]
+				copy(c[guard:], s[2])
+				clear(s[3])
+				clear(s[4])
+				pack(kc, fromA, lda, s[3], fromB, ldb, s[4], c[guard:][:size], ldc, c[guard:][:size], ldc)
+				if !slices.Equal(c[guard:][:size], want) {
+					t.Fatalf("%s, depth %d, %d: other sums", k.Name, kc, i)
+				}
+				if i != 1 && !slices.Equal(s[3], a) || i != 0 && !slices.Equal(s[4], b) {
+					t.Fatalf("%s, depth %d, %d: other panels", k.Name, kc, i)
+				}
+				for _, x := range slices.Concat(c[:guard], c[guard+size:], all[3][:guard], all[3][guard+len(s[3]):], all[4][:guard], all[4][guard+len(s[4]):]) {
+					if x != guardValue {
+						t.Fatalf("%s, depth %d, %d: written beside c or a panel", k.Name, kc, i)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestFewColumns compares with sums in float64.
 func TestFewColumns(t *testing.T) {
 	for _, k := range Available() {

@@ -136,6 +136,13 @@ func (f *function) end(slice, reg string) {
 	f.op("ADDQ", fmt.Sprintf("%s_base+%d(FP)", slice, f.offsets[slice]), reg)
 }
 
+// spare is a part of a slice among the parameters, as an operand: its base, and its len and cap, which a function may use
+// for what registers do not hold.
+func (f *function) spare(part string) string {
+	slice, field, _ := strings.Cut(part, "_")
+	return fmt.Sprintf("%s+%d(FP)", part, f.offsets[slice]+map[string]int{"base": 0, "len": 8, "cap": 16}[field])
+}
+
 // keep puts an address back to where pointer loads it from.
 func (f *function) keep(reg, slice string) {
 	f.op("MOVQ", reg, fmt.Sprintf("%s_base+%d(FP)", slice, f.offsets[slice]))

@@ -15,6 +15,10 @@ func emitGemm(f *file) {
 	const inPlace = "kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int"
 	f.function("rowsGemm", inPlace, false, func(f *function) { f.rowsGemm() })
 	if !f.pairs {
+		const placed = "kc int, a []float32, lda int, packedA, b []float32, ldb int, packedB, c []float32, ldc int, init []float32, ldi int"
+		f.function("packA", placed, false, func(f *function) { f.packGemm(true, false) })
+		f.function("packB", placed, false, func(f *function) { f.packGemm(false, true) })
+		f.function("packBoth", placed, false, func(f *function) { f.packGemm(true, true) })
 		f.function("fewColumns", "kc, n int, a []float32, lda int, b, c []float32", false, (*function).fewColumns)
 	}
 }
@@ -58,6 +62,9 @@ func (f *function) rowsGemm() {
 		f.pointer("c", "DX")
 		f.stride("ldc", "SI")
 		f.gemmStart(f.mr)
+		f.tileEnd(f.mr, "R8")
+		f.op("MOVQ", "R8", f.spare("c_len"))
+		f.op("MOVQ", "SI", f.spare("c_cap"))
 		for i := 1; i < len(rows); i++ {
 			f.op("LEAQ", "("+rows[i-1]+")(R11*2)", rows[i])
 			f.op("ADDQ", "R11", rows[i])
@@ -72,6 +79,7 @@ func (f *function) rowsGemm() {
 				f.op("PREFETCHT0", "("+rows[i/3]+")("+next[i%3]+"*1)")
 			}
 			f.callNext("R15")
+			f.callTile(f.spare("c_cap"), f.spare("c_len"), f.spare("c_base"))
 			for k := range unroll {
 				f.gemmStep(f.mr, k, element)
 			}
@@ -98,6 +106,84 @@ func (f *function) rowsGemm() {
 		f.keep("AX", "a")
 	})
 	f.ret()
+}
+
+// packGemm is gemm for one tile of mr rows with A, B or both where they lie, [kc][mr] and [kc][NR] with rows lda and ldb
+// apart, and packs them on the way: the stores have room beside the multiplications. Rows to come are called for some
+// while before, as each may lie in another page.
+func (f *function) packGemm(packA, packB bool) {
+	const unroll, before = 4, 48
+	b0, b1 := 2*f.mr, 2*f.mr+1
+	f.pointer("a", "AX")
+	f.pointer("b", "BX")
+	f.pointer("c", "DX")
+	f.stride("ldc", "SI")
+	f.clearTile(f.mr)
+	f.tileEnd(f.mr, "R15")
+	if packA {
+		f.pointer("packedA", "R9")
+		f.stride("lda", "R12")
+		f.op("IMUL3Q", fmt.Sprintf("$%d", before), "R12", "DI")
+	}
+	if packB {
+		f.pointer("packedB", "R10")
+		f.stride("ldb", "R11")
+		f.op("IMUL3Q", fmt.Sprintf("$%d", before), "R11", "R13")
+	}
+	step := func(k int) {
+		if packB {
+			f.op("VMOVUPS", "(BX)", f.v(b0))
+			f.op("VMOVUPS", at("BX", f.width()), f.v(b1))
+			f.callRow("BX", "R13", 2*f.width())
+			f.op("VMOVUPS", f.v(b0), at("R10", 2*k*f.width()))
+			f.op("VMOVUPS", f.v(b1), at("R10", (2*k+1)*f.width()))
+			f.op("ADDQ", "R11", "BX")
+		} else {
+			f.op("VMOVUPS", at("BX", 2*k*f.width()), f.v(b0))
+			f.op("VMOVUPS", at("BX", (2*k+1)*f.width()), f.v(b1))
+		}
+		if !packA {
+			f.gemmRow(f.mr, func(i int) string { return at("AX", 4*(k*f.mr+i)) }, nil)
+			return
+		}
+		f.callRow("AX", "DI", 4*f.mr)
+		f.gemmRow(f.mr, func(i int) string { return at("AX", 4*i) },
+			func(i, a int) { f.op("VMOVSS", fmt.Sprintf("X%d", a), at("R9", 4*(k*f.mr+i))) })
+		f.op("ADDQ", "R12", "AX")
+	}
+	steps := func(n int) {
+		for k := range n {
+			step(k)
+		}
+		panelA, panelB := "AX", "BX" // what is read or written one panel row after the other
+		if packA {
+			panelA = "R9"
+		}
+		if packB {
+			panelB = "R10"
+		}
+		f.advance(n*4*f.mr, panelA)
+		f.advance(n*2*f.width(), panelB)
+	}
+	f.integer("kc", "CX")
+	f.op("SHRQ", "$2", "CX")
+	f.times("CX", func() {
+		f.callTile("SI", "R15", "DX")
+		steps(unroll)
+	})
+	f.integer("kc", "CX")
+	f.op("ANDQ", fmt.Sprintf("$%d", unroll-1), "CX")
+	f.times("CX", func() { steps(1) })
+	f.pointer("init", "DI")
+	f.stride("ldi", "R8")
+	f.gemmStore(f.mr)
+	f.ret()
+}
+
+// callRow calls for the bytes at a distance from a register.
+func (f *function) callRow(reg, distance string, bytes int) {
+	f.op("PREFETCHT1", "("+reg+")("+distance+"*1)")
+	f.op("PREFETCHT1", at(reg, bytes-4)+"("+distance+"*1)")
 }
 
 // fewRows is how many rows of A fewColumns takes at a time: fewer than a set of the first-level cache has lines, so that
@@ -170,15 +256,31 @@ func (f *function) fewColumns() {
 // gemmStart clears the sums, and calls for the tile of C, to be there when they are done.
 func (f *function) gemmStart(mr int) {
 	f.pointer("b", "BX")
+	f.clearTile(mr)
+}
+
+// clearTile is gemmStart without the pointer to B.
+func (f *function) clearTile(mr int) {
 	for i := range 2 * mr {
 		f.clear(i)
 	}
-	f.op("MOVQ", "DX", "R9")
-	for range mr {
-		f.op("PREFETCHT0", "(R9)")
-		f.op("PREFETCHT0", at("R9", 2*f.width()-4))
-		f.op("ADDQ", "SI", "R9")
-	}
+	f.op("MOVQ", "DX", "R14")
+}
+
+// callTile calls for one row of the tile of C after the other, from DX on, round and round: all at once would keep A and B
+// waiting.
+func (f *function) callTile(ldc, end, start string) {
+	f.op("PREFETCHT0", "(R14)")
+	f.op("PREFETCHT0", at("R14", 2*f.width()-4))
+	f.op("ADDQ", ldc, "R14")
+	f.op("CMPQ", "R14", end)
+	f.op("CMOVQEQ", start, "R14")
+}
+
+// tileEnd sets a register to where callTile begins anew.
+func (f *function) tileEnd(mr int, reg string) {
+	f.op("IMUL3Q", fmt.Sprintf("$%d", mr), "SI", reg)
+	f.op("ADDQ", "DX", reg)
 }
 
 // callNext calls for the two cache lines at reg, of the panel that comes after the one at work, once in four steps of the
@@ -194,12 +296,14 @@ func (f *function) gemmSums(mr int) {
 	const unroll = 4
 	element := func(i, k int) string { return at("AX", 4*(k*mr+i)) }
 	f.gemmStart(mr)
+	f.tileEnd(mr, "R15")
 	f.integer("kc", "CX")
 	f.op("MOVQ", "R10", "AX")
 	f.op("MOVQ", "CX", "R9")
 	f.op("SHRQ", "$2", "R9")
 	f.times("R9", func() {
 		f.callNext("R13")
+		f.callTile("SI", "R15", "DX")
 		for k := range unroll {
 			f.gemmStep(mr, k, element)
 		}
@@ -237,9 +341,18 @@ func (f *function) gemmStep(mr, k int, element func(i, k int) string) {
 	b0, b1 := 2*f.mr, 2*f.mr+1
 	f.op("VMOVUPS", at("BX", 2*k*f.width()), f.v(b0))
 	f.op("VMOVUPS", at("BX", (2*k+1)*f.width()), f.v(b1))
+	f.gemmRow(mr, func(i int) string { return element(i, k) }, nil)
+}
+
+// gemmRow multiplies the row of B that is loaded by mr elements of A. loaded, if not nil, is told the register of each.
+func (f *function) gemmRow(mr int, element func(i int) string, loaded func(i, a int)) {
+	b0, b1 := 2*f.mr, 2*f.mr+1
 	for i := range mr {
 		a := 2*f.mr + 2 + i%2
-		f.op("VBROADCASTSS", element(i, k), f.v(a))
+		f.op("VBROADCASTSS", element(i), f.v(a))
+		if loaded != nil {
+			loaded(i, a)
+		}
 		f.multiplyAdd(b0, a, 2*i)
 		f.multiplyAdd(b1, a, 2*i+1)
 	}
