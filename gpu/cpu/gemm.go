@@ -17,9 +17,8 @@ type gemm struct {
 
 	k0       int // first k of this round
 	packed   panels
-	high     int // panels of A
-	rowTiles int // with as many panels as the others, or one fewer
-	cols     int // of a tile, a multiple of NR
+	cuts     []int // before which panels of A rows of tiles begin, and how many panels there are
+	cols     int   // of a tile, a multiple of NR
 	colTiles int
 	buffer   []float32
 }
@@ -39,7 +38,7 @@ func (g *gemm) run() {
 		return
 	}
 	g.partition()
-	g.device.reserveBlock(ceilDiv(g.high, g.rowTiles)*g.device.kernels.MR, g.k, g.n)
+	g.device.reserveBlock(mostPanels*g.device.kernels.MR, g.k, g.n)
 	if g.placed() {
 		g.runPlaced()
 	} else {
@@ -56,36 +55,45 @@ func (g *gemm) runPacked() {
 		g.packed = panels{k: min(depth, g.k-g.k0), n: g.n, pairs: g.device.pairs}
 		g.packed.data = grow(&g.buffer, g.packed.size(nr))
 		g.device.pool.run(g.packed.tiles(g.b, nr), packPhase{g})
-		g.device.pool.run(g.rowTiles*g.colTiles, tilePhase{g})
+		g.device.pool.run(g.tiles(), tilePhase{g})
 	}
 }
 
-// partition cuts C into tiles, some for each worker: few rows rather than few columns, so that A is packed once. It may
-// look at the number of workers, as every element of C is the same sum in whatever tile it is.
+// mostPanels and leastPanels are how many panels of A a tile has: all of them packed stay in the second-level cache, and
+// a panel of B is worth fetching.
+const mostPanels, leastPanels = 8, 2
+
+// partition cuts C into tiles, some for each worker: few rows rather than few columns, so that A is packed once. Tiles
+// become smaller towards the end, so that no worker waits long for another's last (guided self-scheduling). It may look at
+// the number of workers, as every element of C is the same sum in whatever tile it is.
 func (g *gemm) partition() {
-	const most, least = 8, 3 // panels of A in a tile
 	mr, nr := g.device.kernels.MR, g.device.kernels.NR
-	workers, wide := len(g.device.workers), ceilDiv(g.n, nr)
-	g.high = ceilDiv(g.m, mr)
-	g.rowTiles = ceilDiv(g.high, min(most, max(least, g.high/(4*workers))))
-	if even := roundUp(g.rowTiles, workers); even*least <= g.high {
-		g.rowTiles = even
+	workers, wide, high := len(g.device.workers), ceilDiv(g.n, nr), ceilDiv(g.m, mr)
+	share := 1
+	if workers > 1 {
+		share = 2 * workers
 	}
-	g.cols = ceilDiv(wide, min(wide, ceilDiv(4*workers, g.rowTiles))) * nr
+	g.cuts = append(g.cuts[:0], 0)
+	for at := 0; at < high; g.cuts = append(g.cuts, at) {
+		at = min(high, at+min(mostPanels, max(leastPanels, ceilDiv(high-at, share))))
+	}
+	g.cols = ceilDiv(wide, min(wide, ceilDiv(4*workers, g.rowTiles()))) * nr
 	g.colTiles = ceilDiv(g.n, g.cols)
 }
 
-// panelsBefore is how many panels of A belong to the tiles above row i of tiles.
-func (g *gemm) panelsBefore(i int) int { return i * g.high / g.rowTiles }
+func (g *gemm) rowTiles() int { return len(g.cuts) - 1 }
+
+// tiles is into how many tiles C is cut.
+func (g *gemm) tiles() int { return g.rowTiles() * g.colTiles }
 
 // tile packs part i of B.
 func (g packPhase) tile(i, w int) { g.packed.pack(g.device, &g.device.workers[w], g.b, g.k0, i) }
 
 // bounds returns the rows and columns of C that tile i computes: m from row on, and n from col on.
 func (g *gemm) bounds(i int) (row, m, col, n int) {
-	mr, above := g.device.kernels.MR, i/g.colTiles
-	row, col = g.panelsBefore(above)*mr, i%g.colTiles*g.cols
-	return row, min(g.panelsBefore(above+1)*mr, g.m) - row, col, min(g.cols, g.n-col)
+	mr, cuts := g.device.kernels.MR, g.cuts[i/g.colTiles:]
+	row, col = cuts[0]*mr, i%g.colTiles*g.cols
+	return row, min(cuts[1]*mr, g.m) - row, col, min(g.cols, g.n-col)
 }
 
 // tile computes tile i of C.

@@ -11,7 +11,7 @@ func (g *gemm) placed() bool { return g.a.transposed && !g.b.transposed && !g.de
 
 func (g *gemm) runPlaced() {
 	g.device.reserve(kDepth*g.device.kernels.NR, func(w *worker) *[]float32 { return &w.panel })
-	g.device.pool.run(g.rowTiles*g.colTiles, placedPhase{g})
+	g.device.pool.run(g.tiles(), placedPhase{g})
 }
 
 // tile computes tile i of C.
