@@ -113,7 +113,7 @@ type TokenLoss func(n int, logp, lse float64) (dLogp, dLSE float64)
 // not have it.
 type LossHead interface {
 	// LMHeadLoss sets logp and lse as LMHead does, and dx and dw as LMHeadBackward does with the derivatives that loss
-	// gives: the same bits.
+	// gives: the same bits, unless both derivatives of a token with a target are 0, which LMHeadBackward leaves out.
 	LMHeadLoss(logp, lse []float64, dx, dw, x, w Tensor, s *Stream, temperature float64, loss TokenLoss) error
 }
 

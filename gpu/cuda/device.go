@@ -21,8 +21,9 @@ type device struct {
 	staging staging
 	fault   error
 
-	precision gpu.Precision
-	blocking  bool // wait for each kernel, to see which of them fails
+	precision  gpu.Precision
+	blocking   bool // wait for each kernel, to see which of them fails
+	logitBytes int  // of a chunk of tokens in the head
 
 	stream    streamCopy
 	ropes     []*ropeTable
@@ -37,7 +38,7 @@ type device struct {
 
 // newDevice puts the operators on an open driver, which it closes if it fails.
 func newDevice(d driver.Driver) (*device, error) {
-	dev := &device{driver: d, precision: gpu.Float32, blocking: os.Getenv(blockingVariable) == "1"}
+	dev := &device{driver: d, precision: gpu.Float32, blocking: os.Getenv(blockingVariable) == "1", logitBytes: logitBytes}
 	dev.arena.driver, dev.arena.alone = d, os.Getenv(aloneVariable) == "1"
 	if err := dev.staging.open(d); err != nil {
 		_ = d.Close()

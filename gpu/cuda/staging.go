@@ -19,6 +19,10 @@ type staging struct {
 	current  int
 	used     int    // bytes of the current segment
 	down     []byte // for downloads
+	fetched  [2]struct {
+		bytes   []byte // part of a half of down
+		arrival driver.Event
+	}
 }
 
 func (s *staging) open(d driver.Driver) error {
@@ -97,4 +101,28 @@ func (s *staging) download(src driver.Ptr, n, size int, take func(bytes []byte, 
 		from = end
 	}
 	return nil
+}
+
+// halfSize is how many bytes fetch takes.
+const halfSize = segmentSize / 2
+
+// fetch queues a download of some bytes, for arrived to wait for. There may be one in each half; nothing else may be
+// downloaded in the meantime.
+func (s *staging) fetch(half int, src driver.Ptr, bytes int) error {
+	f := &s.fetched[half]
+	f.bytes = s.down[half*halfSize:][:bytes:halfSize]
+	if err := s.driver.Download(f.bytes, src); err != nil {
+		return err
+	}
+	e, err := s.driver.Record(f.arrival)
+	if err != nil {
+		return err
+	}
+	f.arrival = e
+	return nil
+}
+
+// arrived waits for what was fetched, and not for what was queued after it.
+func (s *staging) arrived(half int) ([]byte, error) {
+	return s.fetched[half].bytes, s.driver.Wait(s.fetched[half].arrival)
 }

@@ -48,6 +48,8 @@ var bugs = []bug{
 		func(int) gpu.Device { return tooFar{ref.Open()} }},
 	{"temperature is ignored", "LMHead/N17,", "logp: ‖error‖",
 		func(int) gpu.Device { return noTemperature{ref.Open()} }},
+	{"half of the loss is forgotten", "LMHeadLoss/N17,", "dx: at once and one after the other differ",
+		func(int) gpu.Device { return halfLoss{ref.Open()} }},
 	{"the decay is forgotten", "AdamW/one", "weight 1: ‖error‖",
 		func(int) gpu.Device { return noDecay{ref.Open()} }},
 	{"rope does not turn back", "Rope/heads4", "inverse=true: ‖error‖",
@@ -182,6 +184,20 @@ type noTemperature struct{ gpu.Device }
 
 func (d noTemperature) LMHead(logp, lse []float64, x, w gpu.Tensor, s *gpu.Stream, _ float64) error {
 	return d.Device.LMHead(logp, lse, x, w, s, 1)
+}
+
+type halfLoss struct{ gpu.Device }
+
+func (d halfLoss) LMHeadLoss(logp, lse []float64, dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperature float64, loss gpu.TokenLoss) error {
+	if err := d.LMHead(logp, lse, x, w, s, temperature); err != nil {
+		return err
+	}
+	dLogp := make([]float64, len(logp))
+	for n := range dLogp {
+		dLogp[n], _ = loss(n, logp[n], lse[n])
+	}
+	d.LMHeadBackward(dx, dw, x, w, s, temperature, dLogp, nil)
+	return nil
 }
 
 type noDecay struct{ gpu.Device }

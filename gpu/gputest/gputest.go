@@ -48,17 +48,25 @@ var operators = []struct {
 	name     string
 	products bool // depends on the device's precision
 	trials   func() []trial
+	offered  func(d gpu.Device) bool // whether the device has it; nil: every device must
 }{
-	{"Embed", false, embedTrials},
-	{"RMSNorm", false, rmsNormTrials},
-	{"Linear", true, linearTrials},
-	{"Rope", false, ropeTrials},
-	{"SwiGLU", false, swigluTrials},
-	{"Attention", false, attentionTrials},
-	{"LMHead", true, lmHeadTrials},
-	{"AdamW", false, adamWTrials},
-	{"SumSquares", false, sumSquaresTrials},
-	{"DecodeAttention", false, decodeTrials},
+	{"Embed", false, embedTrials, nil},
+	{"RMSNorm", false, rmsNormTrials, nil},
+	{"Linear", true, linearTrials, nil},
+	{"Rope", false, ropeTrials, nil},
+	{"SwiGLU", false, swigluTrials, nil},
+	{"Attention", false, attentionTrials, nil},
+	{"LMHead", true, lmHeadTrials, nil},
+	{"LMHeadLoss", true, lmHeadLossTrials, offers[gpu.LossHead]},
+	{"AdamW", false, adamWTrials, nil},
+	{"SumSquares", false, sumSquaresTrials, nil},
+	{"DecodeAttention", false, decodeTrials, nil},
+}
+
+// offers reports whether the device has the operators of T, which it need not have.
+func offers[T any](d gpu.Device) bool {
+	_, yes := d.(T)
+	return yes
 }
 
 // A suite is one run of the tests against one device, opened with several numbers of threads.
@@ -81,6 +89,9 @@ func Run(t *testing.T, open func(threads int) (gpu.Device, error), tol Tolerance
 	s.check(t, "Precisions", s.precisions)
 	for _, op := range operators {
 		s.check(t, op.name, func(t *testing.T) {
+			if op.offered != nil && !op.offered(s.devices[0]) {
+				t.Skip("the device does not have it")
+			}
 			for _, trial := range op.trials() {
 				t.Run(trial.name, func(t *testing.T) { s.try(t, op.name, op.products, trial) })
 			}

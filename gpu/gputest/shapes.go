@@ -21,6 +21,7 @@ func (s *suite) wrongShapes(t *testing.T) {
 	r := rope(E, 1)
 	cache := gpu.Cache{K: tensor(2*N, D), V: tensor(2*N, D), Capacity: N}
 	two := []int32{0, 1}
+	noLoss := func(int, float64, float64) (float64, float64) { return 0, 0 }
 
 	for _, c := range []struct {
 		name string
@@ -57,6 +58,10 @@ func (s *suite) wrongShapes(t *testing.T) {
 		{"LMHeadBackward: dw", func() { d.LMHeadBackward(y, x, x, w, stream, 1, host, nil) }},
 		{"LMHeadBackward: dLogp", func() { d.LMHeadBackward(y, none, x, w, stream, 1, short, nil) }},
 		{"LMHeadBackward: dLSE", func() { d.LMHeadBackward(y, none, x, w, stream, 1, host, short) }},
+		// A device without it panics too.
+		{"LMHeadLoss: lse", func() { _ = d.(gpu.LossHead).LMHeadLoss(host, short, y, none, x, w, stream, 1, noLoss) }},
+		{"LMHeadLoss: dx", func() { _ = d.(gpu.LossHead).LMHeadLoss(host, host, wide, none, x, w, stream, 1, noLoss) }},
+		{"LMHeadLoss: dw", func() { _ = d.(gpu.LossHead).LMHeadLoss(host, host, y, x, x, w, stream, 1, noLoss) }},
 		{"AdamW: Grad", func() {
 			d.AdamW([]gpu.AdamWTensor{{Weight: x, Grad: wide, M: y, V: y}}, gpu.AdamWStep{Beta1: 0.9, Beta2: 0.9, Step: 1})
 		}},
