@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 		_, err := Open(0)
 		t.Skip(err)
 	}
-	gputest.Run(t, openGPU, gputest.Tolerance{F32: 1e-5, Products: 3e-4, BF16: 1e-2})
+	gputest.Run(t, inChunks(openGPU), gputest.Tolerance{F32: 1e-5, Products: 3e-4, BF16: 1e-2})
 }
 
 func BenchmarkOperators(b *testing.B) {

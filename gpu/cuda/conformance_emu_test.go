@@ -15,14 +15,7 @@ import (
 // TestConformance runs the suite on the emulator. What the suite takes for a number of threads is here the seed of the
 // order in which the threads of kernels run: a race shows as bits that differ.
 func TestConformance(t *testing.T) {
-	open := func(threads int) (gpu.Device, error) {
-		d, err := Open(threads)
-		if err == nil {
-			d.(*device).logitBytes = 1 // the least: chunks of 128 tokens, so that there are several
-		}
-		return d, err
-	}
-	gputest.Run(t, open, gputest.Tolerance{F32: 1e-5, Products: 3e-4, BF16: 1e-2})
+	gputest.Run(t, inChunks(Open), gputest.Tolerance{F32: 1e-5, Products: 3e-4, BF16: 1e-2})
 }
 
 // counted is a driver that counts allocations.

@@ -13,7 +13,7 @@
 // # Order
 //
 // Everything happens in the order of one stream: operators queue and return. What comes back to the host waits: Read, the
-// results of LMHead and SumSquares, Sync. Numbers on their way to the GPU pass through page-locked memory
+// results of LMHead, LMHeadLoss, SumSquares and Sample, Sync. Numbers on their way to the GPU pass through page-locked memory
 // (staging.go), so the caller's own may change as soon as an operator has returned. The first error is kept, everything after it
 // does nothing, and Sync returns it.
 //

@@ -60,5 +60,6 @@ const (
 	attentionWork
 	roundedLeft
 	roundedRight
+	drawSettings
 	scratchCount
 )

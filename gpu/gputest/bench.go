@@ -1,6 +1,7 @@
 package gputest
 
 import (
+	"slices"
 	"testing"
 
 	"athanor/gpu"
@@ -42,6 +43,7 @@ func Bench(b *testing.B, open func(threads int) (gpu.Device, error), t gpu.DType
 			bench.elementwise()
 			bench.optimizer()
 			bench.decode()
+			bench.sample()
 		})
 	}
 }
@@ -147,6 +149,14 @@ func (m *bench) head() {
 		}
 	})
 	m.flops("LMHeadBackward", 6*N*D*V, func() { m.LMHeadBackward(dx, dw, x, w, m.stream, 1, logp, nil) })
+	if head, ok := m.Device.(gpu.LossHead); ok {
+		loss := func(_ int, logp, _ float64) (float64, float64) { return logp, 0 }
+		m.flops("LMHeadLoss", 6*N*D*V, func() {
+			if err := head.LMHeadLoss(logp, lse, dx, dw, x, w, m.stream, 1, loss); err != nil {
+				m.b.Fatal(err)
+			}
+		})
+	}
 }
 
 func (m *bench) elementwise() {
@@ -208,6 +218,25 @@ func (m *bench) decode() {
 	m.moves("DecodeAttention", 2*B*m.Segment*K*m.size(), func() {
 		m.DecodeAttention(out, q, cache, m.E, slots, lengths)
 	})
+}
+
+// sample draws from the logits of 32 sequences: all tokens, and those that top-p leaves.
+func (m *bench) sample() {
+	sampler, ok := m.Device.(gpu.Sampler)
+	if !ok {
+		return
+	}
+	const B = 32
+	logits, ids, logp := m.float32(B, m.V), make([]int32, B), make([]float64, B)
+	defer m.free(logits)
+	for name, topP := range map[string]float64{"Sample": 1, "SampleTopP": 0.95} {
+		draws := slices.Repeat([]gpu.Draw{{Temperature: 1, TopP: topP, Uniform: 0.5}}, B)
+		m.moves(name, 4*B*m.V, func() {
+			if err := sampler.Sample(ids, logp, logits, draws); err != nil {
+				m.b.Fatal(err)
+			}
+		})
+	}
 }
 
 func (m *bench) free(tensors ...gpu.Tensor) {

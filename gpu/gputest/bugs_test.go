@@ -3,6 +3,7 @@ package gputest_test
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +51,8 @@ var bugs = []bug{
 		func(int) gpu.Device { return noTemperature{ref.Open()} }},
 	{"half of the loss is forgotten", "LMHeadLoss/N17,", "dx: at once and one after the other differ",
 		func(int) gpu.Device { return halfLoss{ref.Open()} }},
+	{"of equals the last is the likelier", "Sample/ties", "ids: element",
+		func(int) gpu.Device { return lastOfEquals{ref.Open().(ref.Device)} }},
 	{"the decay is forgotten", "AdamW/one", "weight 1: ‖error‖",
 		func(int) gpu.Device { return noDecay{ref.Open()} }},
 	{"rope does not turn back", "Rope/heads4", "inverse=true: ‖error‖",
@@ -197,6 +200,23 @@ func (d halfLoss) LMHeadLoss(logp, lse []float64, dx, dw, x, w gpu.Tensor, s *gp
 		dLogp[n], _ = loss(n, logp[n], lse[n])
 	}
 	d.LMHeadBackward(dx, dw, x, w, s, temperature, dLogp, nil)
+	return nil
+}
+
+type lastOfEquals struct{ ref.Device }
+
+// Sample draws from the logits in reverse, for all draws that depend on nothing but the likeliest.
+func (d lastOfEquals) Sample(ids []int32, logp []float64, logits gpu.Tensor, draws []gpu.Draw) error {
+	if err := d.Device.Sample(ids, logp, logits, draws); err != nil {
+		return err
+	}
+	z := ref.Float64(logits)
+	for n := range ids {
+		if row := z[n*logits.Cols:][:logits.Cols]; draws[n].Temperature == 0 {
+			slices.Reverse(row)
+			ids[n] = int32(logits.Cols - 1 - slices.Index(row, slices.Max(row)))
+		}
+	}
 	return nil
 }
 

@@ -32,6 +32,7 @@ type result struct {
 	dtype  gpu.DType // the coarsest rounding on the way to it
 	values []float64
 	scale  float64 // errors count relative to this where the values themselves are smaller: they cancel
+	exact  bool    // no error is allowed
 }
 
 // run runs the trial on a device and returns its results.

@@ -61,6 +61,7 @@ var operators = []struct {
 	{"AdamW", false, adamWTrials, nil},
 	{"SumSquares", false, sumSquaresTrials, nil},
 	{"DecodeAttention", false, decodeTrials, nil},
+	{"Sample", false, sampleTrials, offers[gpu.Sampler]},
 }
 
 // offers reports whether the device has the operators of T, which it need not have.
@@ -220,6 +221,9 @@ func (r *result) differs(want result, limit float64) string {
 		diff := math.Abs(r.values[i] - v)
 		if math.IsNaN(diff) {
 			return fmt.Sprintf("element %d is %v, want %v", i, r.values[i], v)
+		}
+		if r.exact && diff != 0 {
+			return fmt.Sprintf("element %d is %v, not %v", i, r.values[i], v)
 		}
 		norm, errNorm, most = norm+v*v, errNorm+diff*diff, max(most, math.Abs(v))
 		if diff > errMost {

@@ -58,10 +58,13 @@ func (s *suite) wrongShapes(t *testing.T) {
 		{"LMHeadBackward: dw", func() { d.LMHeadBackward(y, x, x, w, stream, 1, host, nil) }},
 		{"LMHeadBackward: dLogp", func() { d.LMHeadBackward(y, none, x, w, stream, 1, short, nil) }},
 		{"LMHeadBackward: dLSE", func() { d.LMHeadBackward(y, none, x, w, stream, 1, host, short) }},
-		// A device without it panics too.
+		// A device without these panics too.
 		{"LMHeadLoss: lse", func() { _ = d.(gpu.LossHead).LMHeadLoss(host, short, y, none, x, w, stream, 1, noLoss) }},
 		{"LMHeadLoss: dx", func() { _ = d.(gpu.LossHead).LMHeadLoss(host, host, wide, none, x, w, stream, 1, noLoss) }},
 		{"LMHeadLoss: dw", func() { _ = d.(gpu.LossHead).LMHeadLoss(host, host, y, x, x, w, stream, 1, noLoss) }},
+		{"Sample: ids", func() { _ = d.(gpu.Sampler).Sample(two, host, x, make([]gpu.Draw, N)) }},
+		{"Sample: logp", func() { _ = d.(gpu.Sampler).Sample(make([]int32, N), short, x, make([]gpu.Draw, N)) }},
+		{"Sample: draws", func() { _ = d.(gpu.Sampler).Sample(make([]int32, N), host, x, make([]gpu.Draw, 1)) }},
 		{"AdamW: Grad", func() {
 			d.AdamW([]gpu.AdamWTensor{{Weight: x, Grad: wide, M: y, V: y}}, gpu.AdamWStep{Beta1: 0.9, Beta2: 0.9, Step: 1})
 		}},

@@ -111,7 +111,7 @@ conforms=(./cuda.test -test.timeout 30m -test.v -test.run)
 check "a product of 8192³ in bfloat16" ./gpubench peak
 if ! check "conformance with the specification, both formats" "${conforms[@]}" '^TestConformance$' && [ "$(left)" -gt 60 ]; then
 	# After a fault a GPU fails at everything: each operator again by itself, and an error that names its kernel.
-	for operator in Memory Precisions Embed RMSNorm Linear Rope SwiGLU Attention LMHead AdamW SumSquares DecodeAttention DecodeEqualsAttention; do
+	for operator in Memory Precisions Embed RMSNorm Linear Rope SwiGLU Attention LMHead LMHeadLoss AdamW SumSquares DecodeAttention Sample DecodeEqualsAttention; do
 		check "of these, $operator" env CUDA_LAUNCH_BLOCKING=1 "${conforms[@]}" "^TestConformance\$/^$operator\$"
 	done
 fi
@@ -121,7 +121,7 @@ check "decoding with the 124 M model, 32 texts" ./gpubench decode --model 124m -
 check "quickstart --device cuda, and cached" "$BASH" "$PWD/test.sh" whole
 check "kill -9 three times and resume: the same bits" "$BASH" "$PWD/test.sh" killed
 if command -v compute-sanitizer >/dev/null; then
-	small='^TestConformance$/^(Embed|RMSNorm|Rope|SwiGLU|Attention|LMHead|AdamW|SumSquares|DecodeAttention)$/^(V257|N65|heads4|N33|H4|H6|N17|one|\[17|H6)'
+	small='^TestConformance$/^(Embed|RMSNorm|Rope|SwiGLU|Attention|LMHead|LMHeadLoss|AdamW|SumSquares|DecodeAttention|Sample)$/^(V257|V513|ties|N65|heads4|N33|H4|H6|N17|one|\[17|H6)'
 	for tool in memcheck racecheck synccheck; do
 		check "compute-sanitizer $tool" env ATHANOR_CUDA_ALONE=1 compute-sanitizer --tool $tool --error-exitcode 9 ./cuda.test -test.run "$small"
 	done

@@ -78,12 +78,21 @@ func (m *Model) LogProbs(logp, lse []float64, s *gpu.Stream, temperature float64
 
 // Logits sets dst [len(rows), V] to the logits of the given tokens of the last Forward.
 func (m *Model) Logits(dst []float32, rows ...int) error {
+	err := m.eachLogits(rows, func(y gpu.Tensor, from int) error {
+		m.dev.Read(dst[from*y.Cols:][:y.Len()], y)
+		return nil
+	})
+	return errors.Join(err, m.dev.Sync())
+}
+
+// eachLogits computes the logits of the given tokens of the last Forward, some at a time: take gets those of
+// rows[from:from+y.Rows], float32, which the next call overwrites.
+func (m *Model) eachLogits(rows []int, take func(y gpu.Tensor, from int) error) error {
 	if err := m.dev.SetPrecision(gpu.Float32); err != nil {
 		return err
 	}
-	v := m.Config.VocabSize
-	for len(rows) > 0 {
-		some := rows[:min(len(rows), logitRows)]
+	for from := 0; from < len(rows); from += logitRows {
+		some := rows[from:min(len(rows), from+logitRows)]
 		if err := m.decoding.reserveLogits(m, len(some)); err != nil {
 			return err
 		}
@@ -94,8 +103,9 @@ func (m *Model) Logits(dst []float32, rows ...int) error {
 			m.dev.Copy(x.Slice(i, i+n), m.buffers.normed.Slice(some[i], some[i]+n))
 		}
 		m.dev.Linear(y, x, m.head.Weight, gpu.Tensor{})
-		m.dev.Read(dst[:len(some)*v], y)
-		rows, dst = rows[len(some):], dst[len(some)*v:]
+		if err := take(y, from); err != nil {
+			return err
+		}
 	}
-	return m.dev.Sync()
+	return nil
 }

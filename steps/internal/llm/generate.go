@@ -2,6 +2,7 @@ package llm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -109,17 +110,15 @@ type generation struct {
 	slots     []int32 // of each token of the stream
 	positions []int32
 	targets   []int32
-	rows      []int // of the stream whose logits are wanted
-	logits    []float32
-	samplers  []sampler // one for each goroutine that draws
-	drawn     []draw    // the next tokens, one for each of rows
-}
+	rows      []int     // of the stream after which tokens are drawn
+	samplers  []sampler // one for each goroutine that draws, where the device does not
 
-// A draw is what a sampler returned.
-type draw struct {
-	id   int32
-	logp float64
-	err  error
+	// Of each of rows:
+	draws []gpu.Draw
+	ids   []int32
+	logp  []float64
+
+	logits []float32 // of some of rows, where the device does not draw
 }
 
 // A sequence is one answer being written.
@@ -139,12 +138,12 @@ func newGeneration(m *Model, prompts [][]int32, o Sampling, slots int, emit func
 	for slot := slots - 1; slot >= 0; slot-- {
 		g.free = append(g.free, int32(slot))
 	}
-	g.logits = make([]float32, slots*m.Config.VocabSize)
-	threads := m.dev.Info().Threads // idle by now
+	threads := m.dev.Info().Threads // idle by then
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	g.samplers, g.drawn = make([]sampler, min(threads, slots)), make([]draw, slots)
+	g.samplers = make([]sampler, min(threads, slots))
+	g.draws, g.ids, g.logp = make([]gpu.Draw, slots), make([]int32, slots), make([]float64, slots)
 	return g
 }
 
@@ -205,7 +204,7 @@ func (g *generation) reset() {
 	g.slots, g.rows, g.positions = g.slots[:0], g.rows[:0], g.positions[:0]
 }
 
-// append adds a segment to the stream; the logits of its last token are wanted.
+// append adds a segment to the stream, after whose last token one is to be drawn.
 func (g *generation) append(ids []int32, slot, position int32) {
 	for len(g.targets) < len(ids) {
 		g.targets = append(g.targets, gpu.NoTarget)
@@ -219,22 +218,19 @@ func (g *generation) append(ids []int32, slot, position int32) {
 
 // draw takes the next token of each answer from index first on, and lets go of those that have ended.
 func (g *generation) draw(first int) error {
-	v := g.m.Config.VocabSize
-	if err := g.m.Logits(g.logits[:len(g.rows)*v], g.rows...); err != nil {
+	if err := g.sample(g.active[first:]); err != nil {
 		return err
 	}
-	g.sample(g.active[first:])
 	kept := g.active[:first]
 	for i, a := range g.active[first:] {
-		next := g.drawn[i]
-		if next.err != nil {
-			return next.err
+		id := g.ids[i]
+		if id < 0 {
+			return errors.New("the model's logits are not a number: its weights are damaged or its training diverged")
 		}
-		id := next.id
 		a.last = id
 		g.answers[a.index] = append(g.answers[a.index], id)
 		if g.emit != nil {
-			if err := g.emit(a.index, id, next.logp); err != nil {
+			if err := g.emit(a.index, id, g.logp[i]); err != nil {
 				return err
 			}
 		}
@@ -248,18 +244,40 @@ func (g *generation) draw(first int) error {
 	return nil
 }
 
-// sample draws the next tokens, several at a time: each draw weighs the whole vocabulary, and on a GPU many answers would
-// wait longer for that than for the model. Every answer has a source of randomness of its own.
-func (g *generation) sample(answers []sequence) {
-	v, workers := g.m.Config.VocabSize, min(len(g.samplers), len(answers))
+// sample draws the next tokens, on the device if it can. Every answer has a source of randomness of its own.
+func (g *generation) sample(answers []sequence) error {
+	for i := range answers {
+		g.draws[i] = gpu.Draw{Temperature: g.o.Temperature, TopK: g.o.TopK, TopP: g.o.TopP}
+		if g.o.Temperature > 0 {
+			g.draws[i].Uniform = answers[i].random.Float64()
+		}
+	}
+	device, ok := g.m.dev.(gpu.Sampler)
+	return g.m.eachLogits(g.rows, func(y gpu.Tensor, from int) error {
+		to := from + y.Rows
+		if ok {
+			return device.Sample(g.ids[from:to], g.logp[from:to], y, g.draws[from:to])
+		}
+		return g.sampleHere(y, from, to)
+	})
+}
+
+// sampleHere draws the next tokens of rows[from:to] on the host, several at a time: each draw weighs the whole vocabulary.
+func (g *generation) sampleHere(logits gpu.Tensor, from, to int) error {
+	g.logits = slices.Grow(g.logits[:0], logits.Len())[:logits.Len()]
+	g.m.dev.Read(g.logits, logits)
+	if err := g.m.dev.Sync(); err != nil {
+		return err
+	}
+	v, workers := logits.Cols, min(len(g.samplers), to-from)
 	var drawing sync.WaitGroup
 	for w := range workers {
 		drawing.Go(func() {
-			for i := w; i < len(answers); i += workers {
-				d := &g.drawn[i]
-				d.id, d.logp, d.err = g.samplers[w].draw(g.logits[i*v:(i+1)*v], g.o, answers[i].random)
+			for i := from + w; i < to; i += workers {
+				g.ids[i], g.logp[i] = g.samplers[w].draw(g.logits[(i-from)*v:][:v], g.draws[i])
 			}
 		})
 	}
 	drawing.Wait()
+	return nil
 }

@@ -1,11 +1,9 @@
 package llm
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math"
-	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
@@ -76,32 +74,45 @@ func TestDecodingEqualsForward(t *testing.T) {
 }
 
 // TestPitfall13SamplerAgreesWithTrainer: the log-probabilities that come with sampled tokens are those that training
-// computes for them at the same temperature.
+// computes for them at the same temperature, whether the device samples or the host.
 func TestPitfall13SamplerAgreesWithTrainer(t *testing.T) {
 	const temperature = 1.3
-	m := inference(t, tiny(false))
-	var sampled []float64
-	answers, err := m.Generate(t.Context(), prompts[:1], Sampling{MaxTokens: 12, Temperature: temperature, Seed: 3},
-		func(_ int, _ int32, logp float64) error {
+	for name, dev := range map[string]gpu.Device{"device": ref.Open(), "host": onlyDevice{ref.Open()}} {
+		m, err := New(dev, tiny(false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		var sampled []float64
+		emit := func(_ int, _ int32, logp float64) error {
 			sampled = append(sampled, logp)
 			return nil
-		})
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := slices.Concat(prompts[0], answers[0])
-	s := &gpu.Stream{}
-	s.Append(text, append(slices.Clone(text[1:]), gpu.NoTarget), 0)
-	if err := m.Inference(s.Len()); err != nil {
-		t.Fatal(err)
-	}
-	logp, _ := forward(t, m, s, temperature)
-	for i, want := range logp[len(prompts[0])-1 : len(text)-1] {
-		if math.Abs(sampled[i]-want) > 1e-6 {
-			t.Errorf("token %d: log-probability %v when sampled, %v in training", i, sampled[i], want)
+		}
+		var answers [][]int32
+		err = m.Init(1)
+		if err == nil {
+			answers, err = m.Generate(t.Context(), prompts[:1], Sampling{MaxTokens: 12, Temperature: temperature, Seed: 3}, emit)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := slices.Concat(prompts[0], answers[0])
+		s := &gpu.Stream{}
+		s.Append(text, append(slices.Clone(text[1:]), gpu.NoTarget), 0)
+		if err := m.Inference(s.Len()); err != nil {
+			t.Fatal(err)
+		}
+		logp, _ := forward(t, m, s, temperature)
+		for i, want := range logp[len(prompts[0])-1 : len(text)-1] {
+			if math.Abs(sampled[i]-want) > 1e-6 {
+				t.Errorf("%s: token %d: log-probability %v when sampled, %v in training", name, i, sampled[i], want)
+			}
 		}
 	}
 }
+
+// onlyDevice is a device without what a device need not have.
+type onlyDevice struct{ gpu.Device }
 
 // TestAnswersDoNotDependOnCompany: an answer is the same for any number of slots and whatever comes after it, and
 // another seed gives another.
@@ -159,100 +170,5 @@ func TestGenerateErrors(t *testing.T) {
 	}
 	if answers, err := m.Generate(t.Context(), nil, Sampling{MaxTokens: 1}, nil); err != nil || len(answers) != 0 {
 		t.Errorf("no prompts: %v, %v", answers, err)
-	}
-}
-
-// TestSampler draws many times and compares frequencies and log-probabilities with the distribution asked for.
-func TestSampler(t *testing.T) {
-	logits := []float32{1, 3, 2, float32(math.Inf(-1)), 2.5}
-	p := func(temperature float64, ids ...int) map[int32]float64 {
-		want, sum := map[int32]float64{}, 0.0
-		for _, id := range ids {
-			want[int32(id)] = math.Exp(float64(logits[id]) / temperature)
-			sum += want[int32(id)]
-		}
-		for id := range want {
-			want[id] /= sum
-		}
-		return want
-	}
-	cases := map[string]struct {
-		o    Sampling
-		want map[int32]float64
-	}{
-		"greedy":          {Sampling{}, map[int32]float64{1: 1}},
-		"all":             {Sampling{Temperature: 1}, p(1, 0, 1, 2, 4)},
-		"hot":             {Sampling{Temperature: 3, TopP: 1}, p(3, 0, 1, 2, 4)},
-		"top-k":           {Sampling{Temperature: 1, TopK: 2}, p(1, 1, 4)},
-		"top-k of all":    {Sampling{Temperature: 1, TopK: 5}, p(1, 0, 1, 2, 4)},
-		"top-p":           {Sampling{Temperature: 1, TopP: 0.75}, p(1, 1, 4)}, // 0.474, 0.762 with the second
-		"top-p of one":    {Sampling{Temperature: 1, TopP: 0.01}, p(1, 1)},
-		"top-k and top-p": {Sampling{Temperature: 2, TopK: 3, TopP: 0.999}, p(2, 1, 2, 4)},
-	}
-	for name, test := range cases {
-		t.Run(name, func(t *testing.T) {
-			const draws = 20000
-			var s sampler
-			random := rand.New(rand.NewPCG(1, 2))
-			count := map[int32]float64{}
-			for range draws {
-				id, logp, err := s.draw(logits, test.o, random)
-				if err != nil {
-					t.Fatal(err)
-				}
-				want := math.Log(test.want[id])
-				if name == "greedy" {
-					want = math.Log(p(1, 0, 1, 2, 4)[1])
-				}
-				if math.Abs(logp-want) > 1e-9 {
-					t.Fatalf("token %d: log-probability %v, want %v", id, logp, want)
-				}
-				count[id]++
-			}
-			for id, want := range test.want {
-				if d := math.Abs(count[id]/draws - want); d > 0.02 {
-					t.Errorf("token %d was drawn %v of the time, want %v", id, count[id]/draws, want)
-				}
-			}
-		})
-	}
-	var s sampler
-	if _, _, err := s.draw([]float32{0, float32(math.NaN())}, Sampling{}, nil); err == nil {
-		t.Error("a logit that is not a number: no error")
-	}
-}
-
-// TestTruncate compares what is kept with a sorted list, for many random distributions with ties.
-func TestTruncate(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4))
-	var s sampler
-	for range 2000 {
-		logits := make([]float32, 1+random.IntN(40))
-		for i := range logits {
-			logits[i] = float32(random.IntN(8))
-		}
-		o := Sampling{Temperature: 1, TopK: random.IntN(len(logits) + 2), TopP: random.Float64()}
-		total := s.weigh(logits, 7, 1)
-
-		order := make([]int32, len(logits))
-		for i := range order {
-			order[i] = int32(i)
-		}
-		slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(logits[b], logits[a]) })
-		var want []int32
-		var sum float64
-		for _, id := range order {
-			if len(want) > 0 && (len(want) == o.TopK || sum >= o.TopP*total) {
-				break
-			}
-			want = append(want, id)
-			sum += s.weights[id]
-		}
-		got := s.truncate(o, total)
-		slices.Sort(s.kept)
-		slices.Sort(want)
-		if !slices.Equal(s.kept, want) || math.Abs(got-sum) > 1e-9 {
-			t.Fatalf("logits %v, top-k %d, top-p %v: kept %v of weight %v, want %v of %v", logits, o.TopK, o.TopP, s.kept, got, want, sum)
-		}
 	}
 }

@@ -10,3 +10,4 @@
 #include "../../kernels/optimizer.cu"
 #include "../../kernels/rope.cu"
 #include "../../kernels/rows.cu"
+#include "../../kernels/sample.cu"
