@@ -88,6 +88,7 @@ func TestMissingWaitShows(t *testing.T) {
 		want func(i int) uint32
 	}{
 		{"barrier", block("emu_neighbour", 256, 4*256), 256, nil, func(i int) uint32 { return uint32(i+255) % 256 }},
+		{"overtaking", block("emu_overtake", 256, 4), 256, nil, func(int) uint32 { return 1 }},
 		{"warp", block("emu_lane", 32, 4*32), 32, nil, func(i int) uint32 { return uint32(i ^ 1) }},
 		{"copy", block("emu_copy", 64, 16*64), 4 * 64, in, func(i int) uint32 {
 			if i/4%2 == 1 {

@@ -120,6 +120,7 @@ struct Machine {
 	void** args;
 	uint64_t random;
 	bool eager; // copies by cp.async happen at once
+	bool hasty; // the lanes of one warp mostly run until all of them wait at a barrier, and only then another's
 	std::string error;
 };
 
@@ -172,6 +173,13 @@ void resume(bool ended) {
 		switchTo(stackOf(self), m.launcher, true);
 	}
 	int pick = below(m.readyCount);
+	if (m.hasty && below(64) > 0) {
+		for (int i = m.readyCount - 1; i >= 0; i--) {
+			if (m.ready[i]->warp != self->warp) continue;
+			pick = i;
+			break;
+		}
+	}
 	Thread* from = self;
 	self = m.ready[pick];
 	m.ready[pick] = m.ready[--m.readyCount];
@@ -405,6 +413,7 @@ extern "C" int athanor_launch(const char* name, unsigned gx, unsigned gy, unsign
 		m.random = seed * 0x9E3779B97F4A7C15ull + 0x1234567;
 		if (m.random == 0) m.random = 1;
 		m.eager = next() >> 63;
+		m.hasty = next() >> 63;
 		std::unique_ptr<void, decltype(&std::free)> shared(std::aligned_alloc(128, (sharedBytes + 127) / 128 * 128), std::free);
 		m.shared = static_cast<unsigned char*>(shared.get());
 		gridSize = {gx, gy, gz};

@@ -2,7 +2,9 @@
 //
 // Every thread of a block is a fiber with a stack of its own on one thread of the operating system. A fiber runs until
 // it must wait at a barrier; then another that can run takes over, chosen by a seeded generator. So two runs with other
-// seeds order the threads between two barriers differently, and a kernel that lacks a barrier gives other results.
+// seeds order the threads between two barriers differently, and a kernel that lacks a barrier gives other results. In half
+// of all launches any thread may be next; in the others mostly one of the same warp, so that a warp writes what others have
+// yet to read.
 //
 // Operations of a warp (shuffles, votes, matrix loads and products) wait for all 32 lanes; a lane that is missing, or
 // that is at another operation, is reported as an error of the launch. Copies by cp.async happen at once or no

@@ -12,6 +12,19 @@ extern "C" __global__ void emu_neighbour(int* out, int barrier) {
 }
 KERNEL(emu_neighbour);
 
+// Every thread reads a number; then each warp, when its lanes have met some times, writes another there, with and without a
+// barrier between.
+extern "C" __global__ void emu_overtake(int* out, int barrier) {
+	DYNAMIC_SHARED(int, shared);
+	if (threadIdx.x == 0) shared[0] = 1;
+	__syncthreads();
+	out[threadIdx.x] = shared[0];
+	if (barrier) __syncthreads();
+	for (int i = 0; i < 20; i++) __syncwarp();
+	if (threadIdx.x % 32 == 0) shared[0] = 2;
+}
+KERNEL(emu_overtake);
+
 // As emu_neighbour within a warp.
 extern "C" __global__ void emu_lane(int* out, int barrier) {
 	DYNAMIC_SHARED(int, shared);
