@@ -15,8 +15,9 @@ type decoding struct {
 	logits   gpu.Tensor // [R, V] float32
 }
 
-// logitRows bounds R: the logits of more tokens are computed in several parts.
-const logitRows = 64
+// logitRows bounds R, by 64 MiB of logits: those of more tokens are computed in several parts, each of which reads the head's
+// weights again.
+func (c Config) logitRows() int { return max(64, 64<<20/4/c.VocabSize) }
 
 // reserveCache makes room for keys and values.
 func (d *decoding) reserveCache(m *Model, slots, capacity int) error {

@@ -91,8 +91,9 @@ func (m *Model) eachLogits(rows []int, take func(y gpu.Tensor, from int) error) 
 	if err := m.dev.SetPrecision(gpu.Float32); err != nil {
 		return err
 	}
-	for from := 0; from < len(rows); from += logitRows {
-		some := rows[from:min(len(rows), from+logitRows)]
+	most := m.Config.logitRows()
+	for from := 0; from < len(rows); from += most {
+		some := rows[from:min(len(rows), from+most)]
 		if err := m.decoding.reserveLogits(m, len(some)); err != nil {
 			return err
 		}
