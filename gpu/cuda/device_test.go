@@ -23,6 +23,7 @@ type fake struct {
 	fails      error // of every launch
 	late       error // of the next Sync
 	waits      int
+	order      []string // kernels launched and waits, by name
 }
 
 func newFake(memory int64) *fake {
@@ -60,11 +61,20 @@ func (f *fake) Download([]byte, driver.Ptr) error         { return nil }
 func (f *fake) Copy(dst, src driver.Ptr, n int64) error   { return nil }
 func (f *fake) Zero(driver.Ptr, int64) error              { return nil }
 func (f *fake) Multiply(p driver.Product) error           { f.products = append(f.products, p); return nil }
-func (f *fake) Launch(l driver.Launch) error              { f.launches = append(f.launches, l); return f.fails }
 func (f *fake) Record(driver.Event) (driver.Event, error) { return 0, nil }
-func (f *fake) Wait(driver.Event) error                   { f.waits++; return nil }
 func (f *fake) Sync() error                               { return f.late }
 func (f *fake) Close() error                              { return nil }
+
+func (f *fake) Launch(l driver.Launch) error {
+	f.launches, f.order = append(f.launches, l), append(f.order, l.Kernel)
+	return f.fails
+}
+
+func (f *fake) Wait(driver.Event) error {
+	f.waits++
+	f.order = append(f.order, "wait")
+	return nil
+}
 
 func openFake(t *testing.T, f *fake) *device {
 	t.Helper()
@@ -199,8 +209,15 @@ func TestFaultIsKept(t *testing.T) {
 	if _, e := d.SumSquares([]gpu.Tensor{x}); !errors.Is(e, err) {
 		t.Errorf("SumSquares: %v", e)
 	}
-	if e := d.LMHead(make([]float64, 4), nil, x, x, &gpu.Stream{IDs: make([]int32, 4), Targets: make([]int32, 4)}, 1); !errors.Is(e, err) {
+	stream, host := &gpu.Stream{IDs: make([]int32, 4), Targets: make([]int32, 4)}, make([]float64, 4)
+	if e := d.LMHead(host, nil, x, x, stream, 1); !errors.Is(e, err) {
 		t.Errorf("LMHead: %v", e)
+	}
+	if e := d.LMHeadLoss(host, host, x, x, x, x, stream, 1, nil); !errors.Is(e, err) {
+		t.Errorf("LMHeadLoss: %v", e)
+	}
+	if e := d.Sample(make([]int32, 4), host, x, make([]gpu.Draw, 4)); !errors.Is(e, err) {
+		t.Errorf("Sample: %v", e)
 	}
 }
 
@@ -279,6 +296,39 @@ func TestStreamIsSentOnce(t *testing.T) {
 	d.Rope(x, r, s, false)
 	if d.staging.used == sent {
 		t.Error("other positions were not sent")
+	}
+}
+
+// TestLossesAndLogitsOverlap: while the host finds the losses of a chunk of tokens, the GPU has the next chunk's logits to compute.
+func TestLossesAndLogitsOverlap(t *testing.T) {
+	const N, D, V = 300, 8, 16
+	f := newFake(1 << 30)
+	d := openFake(t, f)
+	d.logitBytes = 1 // 128 tokens at a time
+	var x [3]gpu.Tensor
+	for i, rows := range []int{N, N, V} {
+		var err error
+		if x[i], err = d.Alloc(gpu.BF16, rows, D); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &gpu.Stream{IDs: make([]int32, N), Targets: make([]int32, N)}
+	loss := func(int, float64, float64) (float64, float64) {
+		if last := len(f.order) - 1; f.order[last] != "loss" {
+			f.order = append(f.order, "loss")
+		}
+		return 1, 0
+	}
+	if err := d.LMHeadLoss(make([]float64, N), make([]float64, N), x[0], gpu.Tensor{}, x[1], x[2], s, 1, loss); err != nil {
+		t.Fatal(err)
+	}
+	got := slices.DeleteFunc(f.order, func(name string) bool { return strings.Contains(name, "_rows_") })
+	want := []string{
+		"lmhead_forward", "lmhead_forward", "wait", "loss", "lmhead_backward_bf16",
+		"lmhead_forward", "wait", "loss", "lmhead_backward_bf16", "wait", "loss", "lmhead_backward_bf16",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 
