@@ -108,11 +108,21 @@ func (d *device) open(code []byte) error {
 			return fmt.Errorf("creating a stream: %w", err)
 		}
 		if d.module, err = cu.LoadData(string(code)); err != nil {
-			return fmt.Errorf("loading the kernels: %w", err)
+			return fmt.Errorf("loading the kernels: %w%s", err, tooOld(cu.Version()))
 		}
 		d.blas, err = newBLAS()
 		return err
 	})
+}
+
+// tooOld says so of a driver that cannot load the kernels: their machine code is of CUDA 12, and a driver loads that of its
+// own major release and of those before. version is 1000·major + 10·minor.
+func tooOld(version int) string {
+	if version >= 12000 {
+		return ""
+	}
+	return fmt.Sprintf("; the NVIDIA driver is one of CUDA %d.%d, and the kernels need one of CUDA 12 or later, which are numbered from 525 on",
+		version/1000, version%1000/10)
 }
 
 // do runs f in a thread whose context is the device's.

@@ -59,6 +59,7 @@ func TestErrors(t *testing.T) {
 		{"no driver", "0", "", nil, []string{"no NVIDIA driver", "libcuda.so.1 was not found", "--device cpu"}},
 		{"no GPU", "0", whole, []string{"FAKE_CUDA_INIT=100"}, []string{"finds no GPU", "CUDA_VISIBLE_DEVICES"}},
 		{"a driver that does not start", "0", whole, []string{"FAKE_CUDA_INIT=999"}, []string{"cuInit returns error 999", "nvidia-smi"}},
+		{"an old driver", "0", whole, []string{"FAKE_CUDA_VERSION=11040"}, []string{"loading the kernels", "is one of CUDA 11.4", "from 525 on"}},
 		{"no such GPU", "3", whole, nil, []string{"no GPU has index 3: this machine has 1"}},
 		{"no cuBLASLt", "0", half, []string{"ATHANOR_CUBLASLT="}, []string{"Fake GPU: no cuBLASLt", "Looked for libcublasLt.so.13", "LD_LIBRARY_PATH", "pip's nvidia-cublas"}},
 		{"the cuBLASLt of the Python on the PATH", "0", half, []string{"ATHANOR_CUBLASLT=", "VIRTUAL_ENV=", "PATH=" + filepath.Join(python, "bin")}, []string{"opened: Fake GPU <nil>"}},

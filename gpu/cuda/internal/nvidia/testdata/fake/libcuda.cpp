@@ -1,6 +1,7 @@
 // A libcuda.so.1 without a GPU, for tests of what lies between gpu/cuda and the driver: argument lists, contexts,
 // pinned memory, limits. Memory is the host's, kernels are those of the emulator, and everything is done at once. What a
-// driver forbids is an error here as well. FAKE_CUDA_INIT and FAKE_CUDA_CAPABILITY (75 for 7.5) make other machines of it.
+// driver forbids is an error here as well. FAKE_CUDA_INIT, FAKE_CUDA_CAPABILITY (75 for 7.5) and FAKE_CUDA_VERSION (11040 for
+// 11.4) make other machines of it.
 //
 // See build.sh.
 
@@ -18,7 +19,7 @@ extern "C" const char* athanor_kernel(int i);
 
 namespace {
 
-enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_DEVICE = 101, INVALID_CONTEXT = 201,
+enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201,
        NOT_FOUND = 500, LAUNCH_FAILED = 719 };
 
 constexpr size_t kMemory = size_t(1) << 30;
@@ -108,8 +109,11 @@ int cuEventSynchronize(void* event) {
 	return *static_cast<int*>(event) > 0 ? SUCCESS : INVALID_VALUE;
 }
 
+int cuDriverGetVersion(int* version) { return *version = setting("FAKE_CUDA_VERSION", 12080), SUCCESS; }
+
 int cuModuleLoadData(void** module, const void* image) {
 	NEEDS_CONTEXT;
+	if (setting("FAKE_CUDA_VERSION", 12080) < 12000) return INVALID_IMAGE;
 	if (std::memcmp(image, "\x7f" "ELF", 4) != 0 && std::memcmp(image, "//", 2) != 0) return INVALID_VALUE;
 	return *module = &theModule, SUCCESS;
 }
