@@ -110,9 +110,9 @@ func (f *function) rowsGemm() {
 
 // packGemm is gemm for one tile of mr rows with A, B or both where they lie, [kc][mr] and [kc][NR] with rows lda and ldb
 // apart, and packs them on the way: the stores have room beside the multiplications. Rows to come are called for some
-// while before, as each may lie in another page.
+// while before, as each may lie in another page; towards the end they are the first of the panel to the right.
 func (f *function) packGemm(packA, packB bool) {
-	const unroll, before = 4, 48
+	const unroll, before = 4, 48 // rows
 	b0, b1 := 2*f.mr, 2*f.mr+1
 	f.pointer("a", "AX")
 	f.pointer("b", "BX")
@@ -165,12 +165,27 @@ func (f *function) packGemm(packA, packB bool) {
 		f.advance(n*4*f.mr, panelA)
 		f.advance(n*2*f.width(), panelB)
 	}
+	rows := func() {
+		f.times("CX", func() {
+			f.callTile("SI", "R15", "DX")
+			steps(unroll)
+		})
+	}
 	f.integer("kc", "CX")
 	f.op("SHRQ", "$2", "CX")
-	f.times("CX", func() {
-		f.callTile("SI", "R15", "DX")
-		steps(unroll)
-	})
+	last := f.label()
+	f.op("SUBQ", fmt.Sprintf("$%d", before/unroll), "CX")
+	f.op("JLE", last)
+	rows()
+	f.place(last)
+	f.op("ADDQ", fmt.Sprintf("$%d", before/unroll), "CX")
+	if packA {
+		f.nextPanel("R12", "DI", 4*f.mr)
+	}
+	if packB {
+		f.nextPanel("R11", "R13", 2*f.width())
+	}
+	rows()
 	f.integer("kc", "CX")
 	f.op("ANDQ", fmt.Sprintf("$%d", unroll-1), "CX")
 	f.times("CX", func() { steps(1) })
@@ -178,6 +193,14 @@ func (f *function) packGemm(packA, packB bool) {
 	f.stride("ldi", "R8")
 	f.gemmStore(f.mr)
 	f.ret()
+}
+
+// nextPanel changes a distance that is some rows down to the right by some bytes, and up by kc rows.
+func (f *function) nextPanel(ld, distance string, right int) {
+	f.integer("kc", "R8")
+	f.op("IMULQ", ld, "R8")
+	f.op("SUBQ", "R8", distance)
+	f.advance(right, distance)
 }
 
 // callRow calls for the bytes at a distance from a register.
