@@ -228,7 +228,7 @@ func (e *entrant) entry(beside *entrant) Entry {
 
 // arithmetic is the FMA probe: operations within registers, perUnit of which are one unit of a contest.
 func arithmetic(dev gpu.Device, perUnit float64) meter {
-	const rounds = 200_000 // some 10 to 20 ms
+	const rounds = 10_000_000 // some 30 ms: a thread that slept takes a few to be where it should
 	return func() float64 { return cpu.Probe(dev, rounds) / perUnit }
 }
 
