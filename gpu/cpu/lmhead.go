@@ -122,7 +122,7 @@ func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature floa
 		p.ld += apart // so that rows need not be packed: see rowBlock
 	}
 	mr := p.device.kernels.MR
-	p.tileRows = mr * min(4, max(1, headChunk/mr/(5*len(p.device.workers))))
+	p.tileRows = mr * min(4, max(1, headChunk/mr/(10*len(p.device.workers))))
 	p.x, p.w = view(op, "x", x, -1, -1), view(op, "w", w, -1, x.Cols)
 	for n, t := range s.Targets {
 		if t != gpu.NoTarget && (t < 0 || int(t) >= w.Rows) {
