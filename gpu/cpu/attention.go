@@ -7,15 +7,21 @@ import (
 	"athanor/gpu"
 )
 
-// keyBlock is how many keys a tile of attention scores before it sums their values: a multiple of every MR.
-const keyBlock = 504
+// keyBlock is how many keys' scores attention computes before it sums their values: a multiple of every NR.
+const keyBlock = 512
+
+// queryBlock is the most queries of a tile: as many as pay for packing the keys and values that they see.
+const queryBlock = 512
+
+// scoreStep is how far rows of scores are apart.
+const scoreStep = keyBlock + apart
 
 // attention is causal attention within segments, with scores block by block (arXiv 2307.08691).
 //
-// Everything is computed transposed, a block of scores being [keys][NR queries]: this is just the packed form in which
-// scores enter the product with the values, and the softmax becomes the same operation on whole rows. A tile is NR
-// queries of one head. K is an operand A of keys×E that is read where it lies, Vᵀ one of E×keys that is packed once for
-// all tiles.
+// A tile is a block of queries with all heads of one group. It packs the keys and values that its queries see, and
+// these stay in the second-level cache while MR queries at a time go through them: scores are a product of queries as
+// they lie and keys, the output one of scores as they lie and values. Nobody computes scores beyond the half of a
+// panel that holds the last key that one of the MR queries sees.
 type attention struct {
 	device        *device
 	out, lse      []float32
@@ -23,16 +29,18 @@ type attention struct {
 	heads, groups int // H and G
 	size          int // E
 	scale         float32
-	queries, keys []span
-	placedK       []float32 // [segment][G][keys][E], where keys do not lie well
-	packedV       []float32 // [segment][G][E×keys]
-	bufferK, bufV []float32
+	queries       []groupSpan // those of a segment and group follow one another, the last first
+}
+
+// A groupSpan is a span of tokens with a group of heads.
+type groupSpan struct {
+	span
+	group int
 }
 
 // A span is a run of tokens [from, to) of the segment [start, end).
 type span struct{ start, end, from, to int }
 
-type attendPackPhase struct{ *attention }
 type attendPhase struct{ *attention }
 
 // Attention sets out and lse.
@@ -47,20 +55,43 @@ func (d *device) Attention(out, lse, q, k, v gpu.Tensor, headSize int, s *gpu.St
 	a.k, a.v = view(op, "k", k, n, -1), view(op, "v", v, n, k.Cols)
 	a.lse = view(op, "lse", lse, n, a.heads)
 
-	a.placedK, a.packedV = nil, grow(&a.bufV, len(a.v))
-	if k.Cols%512 == 0 {
-		a.placedK = grow(&a.bufferK, len(a.k))
+	a.cut(s)
+	a.reserve(s)
+	d.pool.run(len(a.queries), attendPhase{a})
+}
+
+// cut makes the tiles.
+func (a *attention) cut(s *gpu.Stream) {
+	a.queries = a.queries[:0]
+	for i := range s.Segments() {
+		start, end := int(s.Starts[i]), int(s.Starts[i+1])
+		for g := range a.groups {
+			for to := end; to > start; {
+				from := start + (to-start-1)/queryBlock*queryBlock
+				a.queries = append(a.queries, groupSpan{span{start, end, from, to}, g})
+				to = from
+			}
+		}
 	}
-	a.keys = appendSpans(a.keys[:0], s, keyBlock)
-	a.queries = appendSpans(a.queries[:0], s, d.kernels.NR)
-	nr := d.kernels.NR
-	d.reserve(3*nr, func(w *worker) *[]float32 { return &w.col })
-	d.reserve(headSize*nr, func(w *worker) *[]float32 { return &w.q })
-	d.reserve(headSize*nr, func(w *worker) *[]float32 { return &w.o })
-	d.reserve(keyBlock*nr, func(w *worker) *[]float32 { return &w.scores })
-	d.reserve(keyBlock*headSize, func(w *worker) *[]float32 { return &w.a })
-	d.pool.run(len(a.keys)*a.groups, attendPackPhase{a})
-	d.pool.run(len(a.queries)*a.heads, attendPhase{a})
+}
+
+// reserve readies the workers.
+func (a *attention) reserve(s *gpu.Stream) {
+	d, keys := a.device, 0
+	for i := range s.Segments() {
+		keys = max(keys, int(s.Starts[i+1]-s.Starts[i]))
+	}
+	mr, nr, rows := d.kernels.MR, d.kernels.NR, min(keys, queryBlock)
+	wide := roundUp(a.size, nr)
+	d.reserve(2*rows+mr, func(w *worker) *[]float32 { return &w.col })
+	d.reserve(rows*a.size, func(w *worker) *[]float32 { return &w.q })
+	d.reserve(rows*wide, func(w *worker) *[]float32 { return &w.o })
+	d.reserve(mr*scoreStep, func(w *worker) *[]float32 { return &w.scores })
+	d.reserve(roundUp(keys, nr)*a.size, func(w *worker) *[]float32 { return &w.keys })
+	d.reserve(keys*wide, func(w *worker) *[]float32 { return &w.values })
+	for i := range d.workers {
+		d.workers[i].packed = groupSpan{}
+	}
 }
 
 // appendSpans cuts each segment into spans of at most size tokens.
@@ -74,92 +105,142 @@ func appendSpans(spans []span, s *gpu.Stream, size int) []span {
 	return spans
 }
 
-// packedAt is where what is placed and packed of group g of a segment begins.
-func (a *attention) packedAt(s span, g int) int {
-	return (s.start*a.groups + g*(s.end-s.start)) * a.size
+// An attendTile is a block of queries with what it works on.
+type attendTile struct {
+	*attention
+	worker         *worker
+	groupSpan                // the queries
+	keys           []float32 // operand B, E×keys
+	values         panels
+	top, sum, fade []float32 // greatest score of each query, Σ exp(scale·(score − top)), and what a new top takes from it
+	o              []float32 // [queries][E]: Σ exp(scale·(score − top))·value
+	wide           int       // how far rows of o are apart
+	ahead          errands
 }
 
-// tile places the keys and packs the values of one span and group.
-func (a attendPackPhase) tile(i, _ int) {
-	d := a.device
-	s, g := a.keys[i/a.groups], i%a.groups
-	width := a.groups * a.size
-	at := a.packedAt(s, g)
-	n, first := s.end-s.start, s.from-s.start
-	if a.placedK != nil {
-		for i := range s.to - s.from {
-			copy(a.placedK[at+(first+i)*a.size:][:a.size], a.k[(s.from+i)*width+g*a.size:])
-		}
-	}
-	values := operand{a.v[s.from*width+g*a.size:], width, true}
-	for e := 0; e < a.size; e += d.kernels.MR {
-		mr := min(d.kernels.MR, a.size-e)
-		d.packA(a.packedV[at+e*n+first*mr:], values, e, mr, 0, s.to-s.from)
-	}
-}
-
-// tile attends from NR queries of one head.
+// tile attends from the queries of one span and group.
 func (a attendPhase) tile(i, w int) {
-	d := a.device
+	d, s := a.device, a.queries[i]
+	worker, rows, nr := &d.workers[w], s.to-s.from, d.kernels.NR
+	t := attendTile{attention: a.attention, worker: worker, groupSpan: s, o: worker.o, wide: roundUp(a.size, nr)}
+	t.top, t.sum, t.fade = worker.col[:rows], worker.col[rows:][:rows], worker.col[2*rows:]
+	t.pack()
+	if i += len(d.workers); i < len(a.queries) {
+		t.lookAhead(a.queries[i])
+	}
+	for h := range a.heads / a.groups {
+		t.head(s.group*a.heads/a.groups + h)
+	}
+}
+
+// pack packs the keys and values that the queries see, unless this worker did so for later ones.
+func (t *attendTile) pack() {
+	d, n, all := t.device, t.to-t.start, t.end-t.start
+	t.keys = t.worker.keys
+	t.values = panels{data: t.worker.values[:all*t.wide], k: all, n: t.size}
+	if p := t.worker.packed; p.start == t.start && p.group == t.group && p.to >= t.to {
+		return
+	}
+	d.packColumns(t.keys, t.operandK(t.k, t.start, t.group), t.size, n)
+	t.values.packRows(d, t.operandK(t.v, t.start, t.group), 0, 0, n)
+	t.worker.packed = t.groupSpan
+}
+
+// operandK is group g of the keys or values from a token on.
+func (a *attention) operandK(x []float32, token, g int) operand {
+	width := a.groups * a.size
+	return operand{x[token*width+g*a.size:], width, false}
+}
+
+// packColumns packs n rows of a as the panels of its transpose.
+func (d *device) packColumns(dst []float32, a operand, size, n int) {
 	nr := d.kernels.NR
-	s, h := a.queries[len(a.queries)-1-i/a.heads], i%a.heads // the longest first
-	worker := &d.workers[w]
-	cols := worker.col[:3*nr]
-	top, sum, fade := cols[:nr], cols[nr:2*nr], cols[2*nr:]
-	for c := range top {
-		top[c], sum[c] = float32(math.Inf(-1)), 0
+	for i := 0; i < n; i += nr {
+		d.packPanel(dst[i*size:], a, 0, size, i, min(nr, n-i))
 	}
-	q, o := worker.q[:a.size*nr], worker.o[:a.size*nr]
-	width := a.heads * a.size
-	queries := operand{a.q[s.from*width+h*a.size:], width, true}
-	d.packPanel(q, queries, 0, a.size, 0, s.to-s.from)
+}
 
-	at, keys := a.packedAt(s, h*a.groups/a.heads), a.operandK(s, h*a.groups/a.heads)
-	for key := s.start; key < s.to; key += keyBlock {
-		n := min(keyBlock, s.to-key)
-		scores := a.score(worker, keys, s, key, n, q)
-		copy(fade, top)
-		d.kernels.ColumnMax(top, scores, a.scale)
-		var init []float32
-		if key > s.start {
-			for c := range fade {
-				fade[c] = float32(math.Exp(float64(fade[c] - top[c])))
-				sum[c] *= fade[c]
-			}
-			d.kernels.ColumnScale(o, fade)
-			init = o
+// lookAhead plans to call for what another tile will read and write.
+func (t *attendTile) lookAhead(next groupSpan) {
+	n, perGroup := next.to-next.start, t.heads/t.groups
+	rows, width := next.to-next.from, t.heads*t.size
+	t.ahead.calls = 4 * perGroup * ceilDiv(t.to-t.from, t.device.kernels.MR)
+	if next.start != t.start || next.group != t.group {
+		for _, x := range [][]float32{t.k, t.v} {
+			o := t.operandK(x, next.start, next.group)
+			t.ahead.add(o.data, o.ld, n, t.size)
 		}
-		d.kernels.ColumnExp(scores, a.scale, top, sum)
-		values := packedRows{data: a.packedV[at:], m: a.size, depth: s.end - s.start}
-		d.column(values, key-s.start, n, scores, o, nr, init, nr)
 	}
-
-	for c := range s.to - s.from {
-		a.lse[(s.from+c)*a.heads+h] = top[c] + float32(math.Log(float64(sum[c])))
-	}
-	for c := range sum {
-		sum[c] = 1 / sum[c]
-	}
-	d.kernels.ColumnScale(o, sum)
-	d.kernels.Transpose(a.out[s.from*width+h*a.size:], width, o, nr, a.size, s.to-s.from)
+	at := next.from*width + next.group*perGroup*t.size
+	t.ahead.add(t.q[at:], width, rows, perGroup*t.size)
+	t.ahead.add(t.out[at:], width, rows, perGroup*t.size)
 }
 
-// operandK is the keys of group g of a segment.
-func (a *attention) operandK(s span, g int) operand {
-	if a.placedK != nil {
-		return operand{a.placedK[a.packedAt(s, g):], a.size, false}
+// head attends from the queries of one head.
+func (t *attendTile) head(h int) {
+	d, width, rows := t.device, t.heads*t.size, t.to-t.from
+	for c := range t.top {
+		t.top[c], t.sum[c] = float32(math.Inf(-1)), 0
 	}
-	return operand{a.k[s.start*a.groups*a.size+g*a.size:], a.groups * a.size, false}
+	q := d.wellPlaced(t.worker.q, operand{t.q[t.from*width+h*t.size:], width, false}, rows, t.size)
+	for key := t.start; key < t.to; key += keyBlock {
+		for r := 0; r < rows; r += d.kernels.MR {
+			high := min(d.kernels.MR, rows-r)
+			seen := t.from + r + high - key // by the last of these queries
+			if seen <= 0 {
+				continue
+			}
+			t.block(operand{q.data[r*q.ld:], q.ld, false}, r, high, key, min(keyBlock, seen))
+			if seen <= keyBlock {
+				t.finish(h, r, high)
+			}
+		}
+	}
 }
 
-// score computes the scores of n keys from key on, and masks those that come after their query.
-func (a *attention) score(w *worker, keys operand, s span, key, n int, q []float32) []float32 {
-	k := a.device.kernels
-	// The last panel may go on beyond s.to, where it holds keys that no query here may see.
-	m := min(roundUp(n, k.MR), s.end-key)
-	a.device.multiply(w, w.scores, nil, k.NR, keys, key-s.start, m, 0, panels{data: q, k: a.size, n: k.NR}, 0, k.NR)
-	maskAfter(w.scores, k.NR, key, n, s.from)
-	return w.scores[:n*k.NR]
+// block attends from high queries to n keys from key on; the first query is row r of the span, and row 0 of q.
+func (t *attendTile) block(q operand, r, high, key, n int) {
+	k, scores, half := t.device.kernels, t.worker.scores, t.device.kernels.NR/2
+	tile, cols, at := k.Tile[high], roundUp(n, half), key-t.start
+	t.ahead.fetch(t.device)
+	tile(t.size, cols/half, q.data, q.ld, t.keys[at*t.size:], k.NR*t.size, scores, scoreStep, nil, 0)
+	t.ahead.fetch(t.device)
+	maskAfter(scores, scoreStep, high, cols, t.from+r+1-key)
+	top, sum, o := t.top[r:][:high], t.sum[r:][:high], t.o[r*t.wide:]
+	fade, init := t.fade[:high], []float32(nil)
+	copy(fade, top)
+	k.RowMax(top, scores, scoreStep, cols)
+	if at > 0 {
+		for i := range fade {
+			fade[i] = float32(math.Exp(float64((fade[i] - top[i]) * t.scale)))
+			sum[i] *= fade[i]
+		}
+		k.RowScale(o, t.wide, o, t.wide, t.wide, fade)
+		init = o
+	}
+	k.RowExp(scores, scoreStep, cols, t.scale, top, sum)
+	t.ahead.fetch(t.device)
+	tile(n, ceilDiv(t.size, half), scores, scoreStep, t.values.data[at*k.NR:], t.values.k*k.NR, o, t.wide, init, t.wide)
+	t.ahead.fetch(t.device)
+}
+
+// finish sets the results of high queries from row r of the span on.
+func (t *attendTile) finish(h, r, high int) {
+	k, width := t.device.kernels, t.heads*t.size
+	top, sum, o := t.top[r:][:high], t.sum[r:][:high], t.o[r*t.wide:]
+	for i, x := range sum {
+		t.lse[(t.from+r+i)*t.heads+h] = float32(float64(top[i])*float64(t.scale) + math.Log(float64(x)))
+		sum[i] = 1 / x
+	}
+	out := t.out[(t.from+r)*width+h*t.size:]
+	if t.size%(k.NR/2) == 0 {
+		k.RowScale(out, width, o, t.wide, t.size, sum)
+		return
+	}
+	k.RowScale(o, t.wide, o, t.wide, t.wide, sum)
+	for i := range high {
+		copy(out[i*width:][:t.size], o[i*t.wide:])
+	}
 }
 
 // never is scores of keys that must not be seen, for any NR.
@@ -170,10 +251,13 @@ var never = func() (x [cacheLine]float32) {
 	return x
 }()
 
-// maskAfter sets the scores of keys [key, key+n) that come after their query to −∞. The first column is query from.
-func maskAfter(scores []float32, nr, key, n, from int) {
-	for j := max(key, from+1); j < key+n; j++ {
-		copy(scores[(j-key)*nr:][:min(nr, j-from)], never[:])
+// maskAfter sets those of cols scores that a query must not see to −∞. The first query sees seen keys of the block, each
+// query after it one more.
+func maskAfter(scores []float32, ld, rows, cols, seen int) {
+	for i := range rows {
+		if seen+i < cols {
+			copy(scores[i*ld+max(0, seen+i):i*ld+cols], never[:])
+		}
 	}
 }
 
@@ -184,4 +268,30 @@ func longest(spans []span, size int) int {
 	}
 	s := slices.MaxFunc(spans, func(a, b span) int { return (a.end - a.start) - (b.end - b.start) })
 	return ceilDiv(s.end-s.start, size)
+}
+
+// errands are what a tile calls for while it works, to be in the cache when the next tile of this worker needs it: rows that
+// are short and far apart, which the processor itself does not foresee.
+type errands struct {
+	parts [8]ahead
+	count int
+	calls int // of fetch until all should be there
+	turn  int
+}
+
+// add adds rows of cols elements that are ld apart.
+func (e *errands) add(data []float32, ld, rows, cols int) {
+	e.parts[e.count] = ahead{data, ld, rows, cols, rows}
+	e.count++
+}
+
+// fetch calls for a share of one part, each in turn.
+func (e *errands) fetch(d *device) {
+	if e.count == 0 {
+		return
+	}
+	part := &e.parts[e.turn]
+	part.step = ceilDiv(part.rows*e.count, max(e.calls, e.count))
+	part.fetch(d)
+	e.turn, e.calls = (e.turn+1)%e.count, e.calls-1
 }

@@ -4,17 +4,24 @@ import (
 	"math"
 
 	"athanor/gpu"
+	"athanor/gpu/cpu/internal/simd"
 )
 
-// gradBlock is how many keys, and how many queries, a tile of the backward handles: a multiple of every NR, and as many as
-// pay for what a tile does to its keys alone.
+// gradBlock is how many keys, and how many queries, a tile of the backward handles: a multiple of every NR.
 const gradBlock = 256
+
+// gradStep is how far rows of scores are apart: there is room for the zeros that tiles of keys read.
+const gradStep = gradBlock + 2*apart
 
 // attentionBackward recomputes the scores block by block and sums the gradients.
 //
 // A tile is a block of keys and a block of queries of one segment, with all heads of one group. Tiles run in rounds:
 // in round r the block of keys j meets the block of queries j+r. So no two tiles of a round write the same gradients,
 // and those of one token are summed in the order of the rounds.
+//
+// Scores are [queries][keys], as in the forward. MR queries at a time get theirs, the gradients of these, and the
+// queries' gradients, a product of scores as they lie and keys. Then MR keys at a time collect the gradients of keys and
+// values from all queries that see them: products of columns of scores as they lie and queries or output gradients.
 type attentionBackward struct {
 	device        *device
 	dq, dk, dv    []float32
@@ -27,30 +34,27 @@ type attentionBackward struct {
 	scale         float32
 	blocks        []span
 	round         int
-	tokens        int
 }
 
 // attentionScratch is what a worker keeps for the backward.
 type attentionScratch struct {
-	memory       []float32
-	keys, values []float32 // [keys][E], where these do not lie well
-	keysT        []float32 // operand A, E×keys
-	qT, doutT    []float32 // operands B, E×NR queries
-	q, dout      []float32 // operands B, NR queries×E
-	s, ds        []float32 // scores of NR queries and their gradient, [keys][NR]
-	dqT          []float32 // [E][NR]
-	tokens       []float32 // gradients of NR queries, [NR][E]
-	lse, delta   []float32 // of NR queries
+	memory          []float32
+	keysT, valuesT  []float32 // operands B, E×keys
+	keys            []float32 // operand B, keys×E
+	qRows, doutRows []float32 // [queries][E], where these do not lie well
+	q, dout         []float32 // operands B, queries×E
+	s, ds           []float32 // probabilities and the gradient of scores, [queries][keys]
+	edge            []float32 // rows of a gradient that are no multiple of half a panel
+	lse, delta      []float32 // of MR queries
 }
 
 // parts is what the scratch consists of, and how many elements each part has.
-func (a *attentionBackward) parts(x *attentionScratch) [13]scratchPart {
-	nr := a.device.kernels.NR
-	block, narrow, panels := gradBlock*a.size, nr*a.size, nr*roundUp(a.size, nr)
+func (a *attentionBackward) parts(x *attentionScratch) [12]scratchPart {
+	mr, wide := a.device.kernels.MR, roundUp(a.size, a.device.kernels.NR)
+	block, panels, scores := gradBlock*a.size, gradBlock*wide, gradBlock*gradStep
 	return [...]scratchPart{
-		{&x.keys, block}, {&x.values, block}, {&x.keysT, block}, {&x.qT, narrow}, {&x.doutT, narrow}, {&x.q, panels},
-		{&x.dout, panels}, {&x.s, gradBlock * nr}, {&x.ds, gradBlock * nr}, {&x.dqT, narrow}, {&x.tokens, narrow}, {&x.lse, nr},
-		{&x.delta, nr},
+		{&x.keysT, block}, {&x.valuesT, block}, {&x.keys, panels}, {&x.qRows, block}, {&x.doutRows, block}, {&x.q, panels},
+		{&x.dout, panels}, {&x.s, scores}, {&x.ds, scores}, {&x.edge, mr * wide}, {&x.lse, mr}, {&x.delta, mr},
 	}
 }
 
@@ -66,8 +70,6 @@ func (a *attentionBackward) reserve() {
 		size += part.size
 	}
 	d.reserve(size, func(w *worker) *[]float32 { return &w.gradients.memory })
-	d.reserve(gradBlock*max(a.size, d.kernels.NR), func(w *worker) *[]float32 { return &w.a })
-	d.reserve(gradBlock*d.kernels.NR, func(w *worker) *[]float32 { return &w.edge })
 }
 
 // scratch returns the memory of worker w, cut for the head size at hand.
@@ -80,7 +82,6 @@ func (a *attentionBackward) scratch(w int) *attentionScratch {
 	return x
 }
 
-type deltaPhase struct{ *attentionBackward }
 type attendBackwardPhase struct{ *attentionBackward }
 
 // AttentionBackward sets dq, dk and dv.
@@ -91,7 +92,6 @@ func (d *device) AttentionBackward(dq, dk, dv, dOut, out, lse, q, k, v gpu.Tenso
 	a.heads, a.groups = headCounts(op, q.Cols, k.Cols, headSize)
 	a.size, a.scale = headSize, float32(1/math.Sqrt(float64(headSize)))
 	n := q.Rows
-	a.tokens = n
 	a.q, a.dq = view(op, "q", q, n, -1), view(op, "dq", dq, n, q.Cols)
 	a.k, a.dk = view(op, "k", k, n, -1), view(op, "dk", dk, n, k.Cols)
 	a.v, a.dv = view(op, "v", v, n, k.Cols), view(op, "dv", dv, n, k.Cols)
@@ -100,43 +100,72 @@ func (d *device) AttentionBackward(dq, dk, dv, dOut, out, lse, q, k, v gpu.Tenso
 
 	a.delta = grow(&a.delta, n*a.heads)
 	a.reserve()
-	d.pool.run(ceilDiv(n, gradBlock), deltaPhase{a})
 	a.blocks = appendSpans(a.blocks[:0], s, gradBlock)
 	for a.round = range longest(a.blocks, gradBlock) {
 		d.pool.run(len(a.blocks)*a.groups, attendBackwardPhase{a})
 	}
 }
 
-func (a deltaPhase) tile(i, _ int) {
-	for n := i * gradBlock * a.heads; n < min(a.tokens, (i+1)*gradBlock)*a.heads; n++ {
-		a.delta[n] = a.device.kernels.Dot(a.dout[n*a.size:][:a.size], a.out[n*a.size:][:a.size])
-	}
+// An attendBackwardTile is a block of keys and one of queries with what a worker has for them.
+type attendBackwardTile struct {
+	*attentionBackward
+	x             *attentionScratch
+	keys, queries span
+	packedKeys    panels
+	dk, dv        []float32 // from the first key on
+	first         bool      // these are set, not added to
+	ahead         errands
+}
+
+// meeting returns the keys and queries of tile i of this round, or false if there are none.
+func (a *attentionBackward) meeting(i int) (keys, queries span, ok bool) {
+	keys = a.blocks[i/a.groups]
+	queries = keys
+	queries.from += a.round * gradBlock
+	queries.to = min(queries.end, queries.from+gradBlock)
+	return keys, queries, queries.from < queries.end
 }
 
 // tile adds the gradients between one block of keys and one of queries.
 func (a attendBackwardPhase) tile(i, w int) {
-	keys, g := a.blocks[i/a.groups], i%a.groups
-	queries := keys
-	queries.from += a.round * gradBlock
-	queries.to = min(queries.end, queries.from+gradBlock)
-	if queries.from >= queries.end {
+	keys, queries, ok := a.meeting(i)
+	if !ok {
 		return
 	}
-	b := attendBackwardTile{attentionBackward: a.attentionBackward, worker: &a.device.workers[w], x: a.scratch(w), keys: keys}
-	d, n, width := a.device, keys.to-keys.from, a.groups*a.size
+	x, d, g := a.scratch(w), a.device, i%a.groups
+	t := attendBackwardTile{attentionBackward: a.attentionBackward, x: x, keys: keys, queries: queries, first: a.round == 0}
+	n, width := keys.to-keys.from, a.groups*a.size
 	at := keys.from*width + g*a.size
-	b.k = d.wellPlaced(b.x.keys, operand{a.k[at:], width, false}, n, a.size)
-	b.v = d.wellPlaced(b.x.values, operand{a.v[at:], width, false}, n, a.size)
-	b.dk, b.dv = a.dk[at:], a.dv[at:]
-	d.packA(b.x.keysT, operand{a.k[at:], width, true}, 0, a.size, 0, n)
-	b.first = a.round == 0
-	perGroup, nr := a.heads/a.groups, d.kernels.NR
-	for h := g * perGroup; h < (g+1)*perGroup; h++ {
-		// The last queries, which see all keys, come first.
-		for from := (queries.to - queries.from - 1) / nr * nr; from >= 0; from -= nr {
-			b.queries(h, queries.from+from, min(nr, queries.to-queries.from-from))
-			b.first = false
-		}
+	t.dk, t.dv = a.dk[at:], a.dv[at:]
+	k, v := operand{a.k[at:], width, false}, operand{a.v[at:], width, false}
+	d.packColumns(x.keysT, k, a.size, n)
+	d.packColumns(x.valuesT, v, a.size, n)
+	t.packedKeys = panels{data: x.keys, k: n, n: a.size}
+	t.packedKeys.packRows(d, k, 0, 0, n)
+	t.lookAhead(i + len(d.workers))
+	for h := range a.heads / a.groups {
+		t.head(g*a.heads/a.groups + h)
+	}
+}
+
+// lookAhead plans to call for what tile i will read and write.
+func (t *attendBackwardTile) lookAhead(i int) {
+	if i >= len(t.blocks)*t.groups {
+		return
+	}
+	keys, queries, ok := t.meeting(i)
+	if !ok {
+		return
+	}
+	a, perGroup := t.attentionBackward, t.heads/t.groups
+	t.ahead.calls = 3 * perGroup * ceilDiv(t.queries.to-t.queries.from, t.device.kernels.MR)
+	width := t.groups * t.size
+	for _, x := range [][]float32{a.k, a.v, a.dk, a.dv} {
+		t.ahead.add(x[keys.from*width+i%t.groups*t.size:], width, keys.to-keys.from, t.size)
+	}
+	width = t.heads * t.size
+	for _, x := range [][]float32{a.q, a.dout, a.out, a.dq} {
+		t.ahead.add(x[queries.from*width+i%t.groups*perGroup*t.size:], width, queries.to-queries.from, perGroup*t.size)
 	}
 }
 
@@ -151,65 +180,85 @@ func (d *device) wellPlaced(scratch []float32, a operand, rows, cols int) operan
 	return operand{scratch, cols, false}
 }
 
-// An attendBackwardTile is a block of keys with what it works on.
-type attendBackwardTile struct {
-	*attentionBackward
-	worker *worker
-	x      *attentionScratch
-	keys   span
-	k, v   operand   // of the block
-	dk, dv []float32 // from the block's first row on
-	first  bool      // these are set, not added to
+// head adds the gradients of the queries of one head.
+func (t *attendBackwardTile) head(h int) {
+	d, x := t.device, t.x
+	mr, width, n := d.kernels.MR, t.heads*t.size, t.queries.to-t.queries.from
+	at := t.queries.from*width + h*t.size
+	q, dout := operand{t.q[at:], width, false}, operand{t.dout[at:], width, false}
+	packedQ, packedOut := panels{data: x.q, k: n, n: t.size}, panels{data: x.dout, k: n, n: t.size}
+	packedQ.packRows(d, q, 0, 0, n)
+	packedOut.packRows(d, dout, 0, 0, n)
+	q, dout = d.wellPlaced(x.qRows, q, n, t.size), d.wellPlaced(x.doutRows, dout, n, t.size)
+	for r := 0; r < n; r += mr {
+		t.fromQueries(h, r, min(mr, n-r), operand{q.data[r*q.ld:], q.ld, false}, operand{dout.data[r*dout.ld:], dout.ld, false})
+	}
+	for j := 0; j < min(t.keys.to, t.queries.to)-t.keys.from; j += mr {
+		high := min(mr, t.keys.to-t.keys.from-j)
+		from := max(0, t.keys.from+j-t.queries.from) // the first query that sees any of these keys
+		t.toKeys(t.dv[j*t.groups*t.size:], x.s[from*gradStep+j:], packedOut, from, high)
+		t.toKeys(t.dk[j*t.groups*t.size:], x.ds[from*gradStep+j:], packedQ, from, high)
+		t.ahead.fetch(d)
+	}
+	t.first = false
 }
 
-// queries adds to the gradients of the keys and values, and to those of cols queries of a head, the first being number
-// first of all tokens.
-//
-// Probabilities and gradients of scores are [keys][NR queries], as in the forward. So they are an operand A for dK and dV,
-// read where it lies, and an operand B for dQ.
-func (b *attendBackwardTile) queries(h, first, cols int) {
-	d, x, keys, width := b.device, b.x, b.keys, b.heads*b.size
-	k := d.kernels
-	n := min(keys.to, first+cols) - keys.from // keys that any of these queries sees
-	at := first*width + h*b.size
-	q, dout := operand{b.q[at:], width, true}, operand{b.dout[at:], width, true}
-	d.packPanel(x.qT, q, 0, b.size, 0, cols)
-	d.packPanel(x.doutT, dout, 0, b.size, 0, cols)
-	for c := range k.NR {
-		x.lse[c], x.delta[c] = 0, 0
-		if c < cols {
-			x.lse[c], x.delta[c] = b.lse[(first+c)*b.heads+h], b.delta[(first+c)*b.heads+h]
+// fromQueries computes probabilities and the gradients of scores of high queries, the first of which is row r of the
+// block, and adds to the gradients of these queries.
+func (t *attendBackwardTile) fromQueries(h, r, high int, q, dout operand) {
+	k, x, first := t.device.kernels, t.x, t.queries.from+r
+	half, s, ds := k.NR/2, x.s[r*gradStep:], x.ds[r*gradStep:]
+	n := min(t.keys.to, first+high) - t.keys.from // keys that any of these queries sees
+	cols := roundUp(n, half)
+	t.ahead.fetch(t.device)
+	k.Tile[high](t.size, cols/half, q.data, q.ld, x.keysT, k.NR*t.size, s, gradStep, nil, 0)
+	k.Tile[high](t.size, cols/half, dout.data, dout.ld, x.valuesT, k.NR*t.size, ds, gradStep, nil, 0)
+	maskAfter(s, gradStep, high, cols, first+1-t.keys.from)
+	width := t.heads * t.size
+	at := first*width + h*t.size
+	for i := range high {
+		number := (first+i)*t.heads + h
+		if t.round == 0 { // which all queries go through
+			t.delta[number] = k.Dot(dout.data[i*dout.ld:][:t.size], t.out[at+i*width:][:t.size])
+		}
+		x.lse[i], x.delta[i] = t.lse[number], t.delta[number]
+	}
+	k.ScoreBackward(s, ds, gradStep, cols, t.scale, x.lse[:high], x.delta[:high])
+	if first+high < t.keys.to { // a tile of keys that begins among these n ends less than MR after them
+		for i := range high {
+			clear(s[i*gradStep+cols:][:apart])
+			clear(ds[i*gradStep+cols:][:apart])
 		}
 	}
-	m := min(roundUp(n, k.MR), keys.to-keys.from)
-	d.multiply(b.worker, x.s, nil, k.NR, b.k, 0, m, 0, panels{data: x.qT, k: b.size, n: k.NR}, 0, k.NR)
-	d.multiply(b.worker, x.ds, nil, k.NR, b.v, 0, m, 0, panels{data: x.doutT, k: b.size, n: k.NR}, 0, k.NR)
-	maskAfter(x.s, k.NR, keys.from, n, first)
-	k.ScoreBackward(x.s[:n*k.NR], x.ds[:n*k.NR], b.scale, x.lse, x.delta)
-
-	b.add(b.dv, x.s, n, dout, x.dout, cols)
-	b.add(b.dk, x.ds, n, q, x.q, cols)
-	d.column(packedRows{data: x.keysT, m: b.size, depth: keys.to - keys.from}, 0, n, x.ds, x.dqT, k.NR, nil, 0)
-	dq := b.dq[at:]
-	if b.round == 0 {
-		k.Transpose(dq, width, x.dqT, k.NR, b.size, cols)
-		return
-	}
-	k.Transpose(x.tokens, b.size, x.dqT, k.NR, b.size, cols)
-	for i := range cols {
-		k.Add(dq[i*width:][:b.size], x.tokens[i*b.size:][:b.size])
-	}
+	t.ahead.fetch(t.device)
+	t.add(t.dq[at:], width, t.round == 0, k.Tile[high], n, ds, t.packedKeys, 0, high)
 }
 
-// add adds s·q, or sets it, to n rows of to, where s is [n][NR] and q is cols queries, of which scratch holds the panels.
-func (b *attendBackwardTile) add(to, s []float32, n int, q operand, scratch []float32, cols int) {
-	d := b.device
-	q.transposed = false
-	packed := panels{data: scratch[:cols*roundUp(b.size, d.kernels.NR)], k: cols, n: b.size}
-	packed.packRows(d, q, 0, 0, cols)
-	init := to
-	if b.first {
-		init = nil
+// toKeys adds the products of columns of s, as many as high says, and the rows of b from one on to gradients of as many keys.
+func (t *attendBackwardTile) toKeys(to, s []float32, b panels, from, high int) {
+	t.add(to, t.groups*t.size, t.first, t.device.kernels.Turned[high], b.k-from, s, b, from, high)
+}
+
+// add adds a product of scores and n rows of b, from one on, to rows of gradients that are ld apart, or sets these.
+func (t *attendBackwardTile) add(to []float32, ld int, set bool, tile simd.TileFunc, n int, s []float32, b panels, from, rows int) {
+	k := t.device.kernels
+	half, rest, step := k.NR/2, b.data[from*k.NR:], b.k*k.NR
+	if t.size%half == 0 {
+		init := to
+		if set {
+			init = nil
+		}
+		tile(n, t.size/half, s, gradStep, rest, step, to, ld, init, ld)
+		return
 	}
-	d.multiply(b.worker, to, init, b.groups*b.size, operand{s, d.kernels.NR, false}, 0, n, 0, packed, 0, b.size)
+	wide := roundUp(t.size, half)
+	tile(n, wide/half, s, gradStep, rest, step, t.x.edge, wide, nil, 0)
+	for i := range rows {
+		row := t.x.edge[i*wide:][:t.size]
+		if set {
+			copy(to[i*ld:], row)
+		} else {
+			k.Add(to[i*ld:][:t.size], row)
+		}
+	}
 }

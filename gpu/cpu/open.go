@@ -39,7 +39,10 @@ type worker struct {
 	pairs     []float32 // packPairsPanel: rounded rows
 	rows      []float32 // lmHead: rows of x or dx
 	scores    []float32 // attention: a block of scores
-	q, o      []float32 // attention: packed queries, and sums of values
+	q, o      []float32 // attention: queries, and sums of values
+	keys      []float32 // attention: packed keys
+	values    []float32 // attention: packed values
+	packed    groupSpan // attention: whose these are
 	col       []float32 // attention: numbers per query
 	gradients attentionScratch
 	_         [64]byte // workers do not share cache lines

@@ -18,7 +18,7 @@ import (
 var Type = steps.Type{
 	Name:     "grpo",
 	Doc:      "Aligns a chat model with rules or a reward model by comparing several answers to each prompt (GRPO).",
-	Version:  3,
+	Version:  4,
 	Config:   Config{},
 	Outputs:  reinforce.Outputs,
 	Files:    reward.Files,

@@ -31,10 +31,11 @@ type assembly struct {
 	swiglu          func(out, gate, up []float32)
 	swigluBackward  func(dGate, dUp, dOut, gate, up []float32)
 	adamW           func(w, g, m, v []float32, p *AdamW)
-	columnMax       func(m, s []float32, scale float32)
-	columnExp       func(s []float32, scale float32, m, sum []float32)
-	columnScale     func(s, f []float32)
-	scoreBackward   func(s, dp []float32, scale float32, lse, delta []float32)
+	rowMax          func(m, s []float32, ld, cols int)
+	rowExp          func(s []float32, ld, cols int, scale float32, m, sum []float32)
+	rowScale        func(dst []float32, ldd int, s []float32, ld, cols int, m []float32)
+	scoreBackward   func(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
+	tile, turned    []TileFunc
 
 	// Of pairs: gemm and rowsGemm are then products of pairs.
 	round      func(dst []float32, ldd int, src []float32, lds, rows, cols int)
@@ -51,7 +52,7 @@ func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 			a.probe(n)
 			return n * 2 * 12 * lanes
 		},
-		ColumnMax: a.columnMax, ColumnExp: a.columnExp, ColumnScale: a.columnScale, ScoreBackward: a.scoreBackward,
+		RowMax: a.rowMax, RowExp: a.rowExp, RowScale: a.rowScale, ScoreBackward: a.scoreBackward, Tile: a.tile, Turned: a.turned,
 	}
 	a.wrapBlocks(&k, lanes)
 	a.wrapReductions(&k, lanes)

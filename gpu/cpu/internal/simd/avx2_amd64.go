@@ -29,11 +29,13 @@ var assemblyAVX2 = assembly{
 	adamW:           adamWAVX2,
 	swiglu:          swigluAVX2,
 	swigluBackward:  swigluBackwardAVX2,
-	columnMax:       columnMaxAVX2,
-	columnExp:       columnExpAVX2,
-	columnScale:     columnScaleAVX2,
+	rowMax:          rowMaxAVX2,
+	rowExp:          rowExpAVX2,
+	rowScale:        rowScaleAVX2,
 	scoreBackward:   scoreBackwardAVX2,
 	gemm:            []GemmFunc{nil, gemm1AVX2, gemm2AVX2, gemm3AVX2, gemm4AVX2, gemm5AVX2, gemm6AVX2},
+	tile:            []TileFunc{nil, tile1AVX2, tile2AVX2, tile3AVX2, tile4AVX2, tile5AVX2, tile6AVX2},
+	turned:          []TileFunc{nil, turned1AVX2, turned2AVX2, turned3AVX2, turned4AVX2, turned5AVX2, turned6AVX2},
 }
 
 //go:noescape
@@ -80,6 +82,42 @@ func splitNarrowAVX2(dst []float32, step, ldd int, src []float32, lds, rows, pie
 
 //go:noescape
 func fetchAVX2(src []float32, lds, rows, cols int)
+
+//go:noescape
+func tile1AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile2AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile3AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile4AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile5AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile6AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned1AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned2AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned3AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned4AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned5AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned6AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
 func dotAVX2(x, y []float32) float32
@@ -133,13 +171,13 @@ func swigluAVX2(out, gate, up []float32)
 func swigluBackwardAVX2(dGate, dUp, dOut, gate, up []float32)
 
 //go:noescape
-func columnMaxAVX2(m, s []float32, scale float32)
+func rowMaxAVX2(m, s []float32, ld, cols int)
 
 //go:noescape
-func columnExpAVX2(s []float32, scale float32, m, sum []float32)
+func rowExpAVX2(s []float32, ld, cols int, scale float32, m, sum []float32)
 
 //go:noescape
-func columnScaleAVX2(s, f []float32)
+func rowScaleAVX2(dst []float32, ldd int, s []float32, ld, cols int, m []float32)
 
 //go:noescape
-func scoreBackwardAVX2(s, dp []float32, scale float32, lse, delta []float32)
+func scoreBackwardAVX2(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)

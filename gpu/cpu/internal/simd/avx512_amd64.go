@@ -29,11 +29,13 @@ var assemblyAVX512 = assembly{
 	adamW:           adamWAVX512,
 	swiglu:          swigluAVX512,
 	swigluBackward:  swigluBackwardAVX512,
-	columnMax:       columnMaxAVX512,
-	columnExp:       columnExpAVX512,
-	columnScale:     columnScaleAVX512,
+	rowMax:          rowMaxAVX512,
+	rowExp:          rowExpAVX512,
+	rowScale:        rowScaleAVX512,
 	scoreBackward:   scoreBackwardAVX512,
 	gemm:            []GemmFunc{nil, gemm1AVX512, gemm2AVX512, gemm3AVX512, gemm4AVX512, gemm5AVX512, gemm6AVX512, gemm7AVX512, gemm8AVX512, gemm9AVX512, gemm10AVX512, gemm11AVX512, gemm12AVX512, gemm13AVX512, gemm14AVX512},
+	tile:            []TileFunc{nil, tile1AVX512, tile2AVX512, tile3AVX512, tile4AVX512, tile5AVX512, tile6AVX512, tile7AVX512, tile8AVX512, tile9AVX512, tile10AVX512, tile11AVX512, tile12AVX512, tile13AVX512, tile14AVX512},
+	turned:          []TileFunc{nil, turned1AVX512, turned2AVX512, turned3AVX512, turned4AVX512, turned5AVX512, turned6AVX512, turned7AVX512, turned8AVX512, turned9AVX512, turned10AVX512, turned11AVX512, turned12AVX512, turned13AVX512, turned14AVX512},
 }
 
 //go:noescape
@@ -106,6 +108,90 @@ func splitNarrowAVX512(dst []float32, step, ldd int, src []float32, lds, rows, p
 func fetchAVX512(src []float32, lds, rows, cols int)
 
 //go:noescape
+func tile1AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile2AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile3AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile4AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile5AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile6AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile7AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile8AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile9AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile10AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile11AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile12AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile13AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func tile14AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned1AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned2AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned3AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned4AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned5AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned6AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned7AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned8AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned9AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned10AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned11AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned12AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned13AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
+func turned14AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+
+//go:noescape
 func dotAVX512(x, y []float32) float32
 
 //go:noescape
@@ -157,13 +243,13 @@ func swigluAVX512(out, gate, up []float32)
 func swigluBackwardAVX512(dGate, dUp, dOut, gate, up []float32)
 
 //go:noescape
-func columnMaxAVX512(m, s []float32, scale float32)
+func rowMaxAVX512(m, s []float32, ld, cols int)
 
 //go:noescape
-func columnExpAVX512(s []float32, scale float32, m, sum []float32)
+func rowExpAVX512(s []float32, ld, cols int, scale float32, m, sum []float32)
 
 //go:noescape
-func columnScaleAVX512(s, f []float32)
+func rowScaleAVX512(dst []float32, ldd int, s []float32, ld, cols int, m []float32)
 
 //go:noescape
-func scoreBackwardAVX512(s, dp []float32, scale float32, lse, delta []float32)
+func scoreBackwardAVX512(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)

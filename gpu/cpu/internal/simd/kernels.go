@@ -82,17 +82,21 @@ type Kernels struct {
 	// AdamW updates the weights w and the moments m and v from the gradient g.
 	AdamW func(w, g, m, v []float32, p *AdamW)
 
-	// The softmax of attention runs down the columns of blocks [rows][NR]: a row is a key, a column a query.
+	// Tile[mr] computes mr ≤ MR rows of c = init + a·b, and Turned[mr] does too; see TileFunc.
+	Tile, Turned []TileFunc
 
-	// ColumnMax sets m[c] = max(m[c], scale·max_r s[r][c]) for scale > 0.
-	ColumnMax func(m, s []float32, scale float32)
-	// ColumnExp sets s = exp(s·scale − m[c]) and adds each column's sum to sum.
-	ColumnExp func(s []float32, scale float32, m, sum []float32)
-	// ColumnScale multiplies column c of s by f[c].
-	ColumnScale func(s, f []float32)
-	// ScoreBackward turns scores and the gradient of the probabilities into the probabilities p = exp(s·scale − lse[c])
-	// in s, and the gradient of the scores p·(dp − delta[c])·scale in dp.
-	ScoreBackward func(s, dp []float32, scale float32, lse, delta []float32)
+	// Attention works on blocks of scores: a row is a query, a column a key, and rows are ld apart. There are as many rows as
+	// numbers, one of which belongs to each; cols is a multiple of NR/2.
+
+	// RowMax sets m[r] = max(m[r], max_c s[r][c]).
+	RowMax func(m, s []float32, ld, cols int)
+	// RowExp sets s = exp((s − m[r])·scale) and adds each row's sum to sum.
+	RowExp func(s []float32, ld, cols int, scale float32, m, sum []float32)
+	// RowScale sets row r of dst to f[r] times that of s.
+	RowScale func(dst []float32, ldd int, s []float32, ld, cols int, f []float32)
+	// ScoreBackward turns scores and the gradient of the probabilities into the probabilities p = exp(s·scale − lse[r])
+	// in s, and the gradient of the scores p·(dp − delta[r])·scale in dp.
+	ScoreBackward func(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
 
 	// Pairs is what products of bfloat16 are made of; nil where the set has none.
 	Pairs *Pairs
@@ -123,6 +127,12 @@ type GemmFunc = func(kc, n, step int, a, b, c []float32, ldc int, init []float32
 // A PackGemmFunc computes one register tile and packs operands. lda and packedA do not matter where a is packed, nor ldb
 // and packedB where b is.
 type PackGemmFunc = func(kc int, a []float32, lda int, packedA, b []float32, ldb int, packedB, c []float32, ldc int, init []float32, ldi int)
+
+// A TileFunc computes c = init + a·b for a fixed number of rows, and as many halves of register tiles side by side as halves
+// says. a stays where it is: Tile takes rows of kc elements that are lda apart, Turned takes columns, element (i, k) being
+// a[k·lda+i]. b is packed panels [kc][NR] that begin step elements apart, of the last of which half may not be asked for.
+// Rows of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
+type TileFunc = func(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
 
 // AdamW holds what is the same for every element of an AdamW step.
 type AdamW struct {

@@ -35,7 +35,7 @@ func TestSetsAgree(t *testing.T) {
 	for _, k := range Available() {
 		t.Run(k.Name, func(t *testing.T) {
 			for n := range 100 {
-				for _, trial := range slices.Concat(vectorTrials(n), rowTrials(n), columnTrials(n%7, k.NR), blockTrials(n, k)) {
+				for _, trial := range slices.Concat(vectorTrials(n), rowTrials(n), scoreTrials(n, k), blockTrials(n, k)) {
 					t.Run(fmt.Sprintf("%s/%d", trial.name, n), func(t *testing.T) { trial.compare(t, k) })
 				}
 			}
@@ -89,18 +89,6 @@ func rowTrials(n int) []trial {
 	return []trial{
 		{"DotRows", []int{rows, n, matrix}, none(func(k *Kernels, s [][]float32) { k.DotRows(s[0], s[1], s[2], ld) })},
 		{"AddRows", []int{n, rows, matrix}, none(func(k *Kernels, s [][]float32) { k.AddRows(s[0], s[1], s[2], ld) })},
-	}
-}
-
-func columnTrials(rows, nr int) []trial {
-	n := rows * nr
-	return []trial{
-		{"ColumnMax", []int{nr, n}, none(func(k *Kernels, s [][]float32) { k.ColumnMax(s[0], s[1], 0.5) })},
-		{"ColumnExp", []int{n, nr, nr}, none(func(k *Kernels, s [][]float32) { k.ColumnExp(s[0], 0.5, s[1], s[2]) })},
-		{"ColumnScale", []int{n, nr}, none(func(k *Kernels, s [][]float32) { k.ColumnScale(s[0], s[1]) })},
-		{"ScoreBackward", []int{n, n, nr, nr}, none(func(k *Kernels, s [][]float32) {
-			k.ScoreBackward(s[0], s[1], 0.5, s[2], s[3])
-		})},
 	}
 }
 

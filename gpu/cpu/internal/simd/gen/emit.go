@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -248,25 +250,26 @@ func (f *file) assembly() string {
 	return header + "#include \"textflag.h\"\n" + f.data + f.text.String()
 }
 
+// families are functions of which there is one for every number of rows of a tile, and their types.
+var families = map[string]string{"gemm": "GemmFunc", "tile": "TileFunc", "turned": "TileFunc"}
+
 // declarations is the Go side: the functions, and the table of them all.
 func declarations(set *isa, files ...*file) string {
 	var decl, table strings.Builder
-	gemm := 0
+	tables := map[string][]string{}
 	for _, f := range files {
 		for _, fn := range f.funcs {
 			fmt.Fprintf(&decl, "\n//go:noescape\nfunc %s\n", fn.signature())
-			if strings.HasPrefix(fn.name, "gemm") {
-				gemm++
+			if family := strings.TrimRight(fn.name, "0123456789"); families[family] != "" {
+				tables[family] = append(tables[family], fn.name+set.suffix)
 			} else {
 				fmt.Fprintf(&table, "\t%s: %s%s,\n", fn.name, fn.name, set.suffix)
 			}
 		}
 	}
-	fmt.Fprintf(&table, "\tgemm: []GemmFunc{nil")
-	for i := range gemm {
-		fmt.Fprintf(&table, ", gemm%d%s", i+1, set.suffix)
+	for _, family := range slices.Sorted(maps.Keys(tables)) {
+		fmt.Fprintf(&table, "\t%s: []%s{nil, %s},\n", family, families[family], strings.Join(tables[family], ", "))
 	}
-	table.WriteString("},\n")
 	return gofmt(fmt.Sprintf("%spackage simd\n\nvar assembly%s = assembly{\n%s}\n%s", header, set.suffix, table.String(),
 		decl.String()))
 }

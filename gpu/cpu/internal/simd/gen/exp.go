@@ -107,3 +107,89 @@ func (f *function) exp(x, p, n, m int) {
 		f.op("VSCALEFPS", N, P, X)
 	}
 }
+
+// The exponential of base 2, for attention, which has a factor to multiply by anyhow: y = n + r with n the next lower
+// integer, and 2^r by a polynomial of degree 6 whose coefficients from r on were fitted like those above, to 2.0e-9. Below the least
+// normal number the result fades to 0 with AVX-512 and is 0 with AVX2. NaN stays NaN; y must not be large.
+var exp2Constants = []struct {
+	name  string
+	value float64
+}{
+	{"low", -126},
+	{"one", 1},
+	{"d1", 0.6931470444427676},
+	{"d2", 0.24022930556048863},
+	{"d3", 0.055485280577480256},
+	{"d4", 0.009675451657419717},
+	{"d5", 0.0012467845541939806},
+	{"d6", 0.00021612918306118368},
+	{"log2e", math.Log2E},
+}
+
+// exp2Table writes the table of constants, in the form of expTable.
+func (s *isa) exp2Table() string {
+	var text strings.Builder
+	at := 0
+	for _, c := range exp2Constants {
+		times := 1
+		if !s.wide() {
+			times = s.lanes
+		}
+		for range times {
+			fmt.Fprintf(&text, "DATA exptwo%s<>+%d(SB)/4, $0x%08x // %s\n", s.suffix, at, math.Float32bits(float32(c.value)), c.name)
+			at += 4
+		}
+	}
+	fmt.Fprintf(&text, "GLOBL exptwo%s<>(SB), RODATA|NOPTR, $%d\n", s.suffix, at)
+	return "\n" + text.String()
+}
+
+// constant2 is the operand for a constant of exp2.
+func (f *function) constant2(name string) string {
+	for i, c := range exp2Constants {
+		if c.name == name {
+			if f.wide() {
+				return f.v(firstConstant + i)
+			}
+			return fmt.Sprintf("exptwo%s<>+%d(SB)", f.suffix, i*f.width())
+		}
+	}
+	panic("no constant " + name)
+}
+
+// loadConstants2 must come before the first exp2.
+func (f *function) loadConstants2() {
+	if !f.wide() {
+		return
+	}
+	for i := range exp2Constants {
+		f.op("VBROADCASTSS", fmt.Sprintf("exptwo%s<>+%d(SB)", f.suffix, 4*i), f.v(firstConstant+i))
+	}
+}
+
+// exp2 replaces register x by 2 to the power of it and uses registers p, n and m.
+func (f *function) exp2(x, p, n, m int) {
+	X, P, N, M := f.v(x), f.v(p), f.v(n), f.v(m)
+	if f.wide() {
+		f.op("VREDUCEPS", "$1", X, N) // 0 for infinity
+	} else {
+		f.op("VCMPPS", "$5", f.constant2("low"), X, M) // not less than: all ones for NaN
+		f.op("VMOVUPS", f.constant2("low"), P)
+		f.op("VMAXPS", X, P, X) // NaN in the first operand is kept
+		f.op("VROUNDPS", "$1", X, N)
+		f.op("VSUBPS", N, X, X)
+		N, X = X, N
+	}
+	f.op("VMOVUPS", f.constant2("d6"), P)
+	for _, c := range []string{"d5", "d4", "d3", "d2", "d1", "one"} {
+		f.op("VFMADD213PS", f.constant2(c), N, P)
+	}
+	if f.wide() {
+		f.op("VSCALEFPS", X, P, X)
+		return
+	}
+	f.op("VCVTPS2DQ", X, X)
+	f.op("VPSLLD", "$23", X, X)
+	f.op("VPADDD", X, P, P)
+	f.op("VANDPS", M, P, f.v(x))
+}

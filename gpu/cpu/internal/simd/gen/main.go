@@ -28,11 +28,12 @@ func main() {
 func files() map[string]string {
 	all := map[string]string{}
 	for _, set := range []*isa{avx512, avx2} {
-		matrix, vector := &file{isa: set, data: set.tailMasks()}, &file{isa: set, data: set.expTable()}
+		matrix, vector := &file{isa: set, data: set.tailMasks()}, &file{isa: set, data: set.expTable() + set.exp2Table()}
 		emitGemm(matrix)
 		emitTranspose(matrix)
 		emitCopy(matrix)
 		emitFetch(matrix)
+		emitTiles(matrix)
 		emitReductions(vector)
 		emitElementwise(vector)
 		emitAttention(vector)

@@ -1,0 +1,150 @@
+package main
+
+import "fmt"
+
+// emitTiles writes the micro-kernels of attention: those of matrix.go for operands A that lie in memory as rows (tile) or
+// as columns (turned), for any number of rows. They go along the panels of B, and end with half of one where that is
+// enough.
+func emitTiles(f *file) {
+	const params = "kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int"
+	for mr := 1; mr <= f.mr; mr++ {
+		f.function(fmt.Sprintf("tile%d", mr), params, false, func(f *function) { f.tile(mr, f.rowSteps) })
+	}
+	for mr := 1; mr <= f.mr; mr++ {
+		f.function(fmt.Sprintf("turned%d", mr), params, false, func(f *function) { f.tile(mr, f.columnSteps) })
+	}
+}
+
+// tile computes one row of tiles; steps writes the loop over the depth.
+func (f *function) tile(mr int, steps func(mr, wide int)) {
+	half, done := f.label(), f.label()
+	f.stride("lda", "R11")
+	f.integer("halves", "R12")
+	loop := f.label()
+	f.place(loop)
+	f.op("CMPQ", "R12", "$2")
+	f.op("JLT", half)
+	f.tileOf(mr, 2, steps)
+	f.op("SUBQ", "$2", "R12")
+	f.op("JMP", loop)
+	f.place(half)
+	f.op("TESTQ", "R12", "R12")
+	f.op("JZ", done)
+	f.tileOf(mr, 1, steps)
+	f.place(done)
+	f.ret()
+}
+
+// tileOf computes one tile of as many registers in a row as wide says, and moves on.
+func (f *function) tileOf(mr, wide int, steps func(mr, wide int)) {
+	f.pointer("a", "AX")
+	f.pointer("b", "BX")
+	for i := range wide * mr {
+		f.clear(i)
+	}
+	steps(mr, wide)
+	f.pointer("c", "DX")
+	f.stride("ldc", "SI")
+	f.pointer("init", "DI")
+	f.stride("ldi", "R8")
+	store := f.label()
+	f.op("TESTQ", "DI", "DI")
+	f.op("JZ", store)
+	f.op("LEAQ", at("DI", wide*f.width()), "R9")
+	f.keep("R9", "init")
+	for i := range mr {
+		for j := range wide {
+			f.op("VADDPS", at("DI", j*f.width()), f.v(wide*i+j), f.v(wide*i+j))
+		}
+		f.op("ADDQ", "R8", "DI")
+	}
+	f.place(store)
+	f.op("LEAQ", at("DX", wide*f.width()), "R9")
+	f.keep("R9", "c")
+	for i := range mr {
+		for j := range wide {
+			f.op("VMOVUPS", f.v(wide*i+j), at("DX", j*f.width()))
+		}
+		f.op("ADDQ", "SI", "DX")
+	}
+	f.pointer("b", "BX")
+	f.stride("step", "R9")
+	f.op("ADDQ", "R9", "BX")
+	f.keep("BX", "b")
+}
+
+// tileStep is step k of an unrolled loop; element says where A's are.
+func (f *function) tileStep(mr, wide, k int, element func(i, k int) string) {
+	b := 2 * f.mr
+	for j := range wide {
+		f.op("VMOVUPS", at("BX", (2*k+j)*f.width()), f.v(b+j))
+	}
+	for i := range mr {
+		a := b + 2 + i%2
+		f.op("VBROADCASTSS", element(i, k), f.v(a))
+		for j := range wide {
+			f.multiplyAdd(b+j, a, wide*i+j)
+		}
+	}
+}
+
+// depth runs body for all steps and moves on in B: four at a time in whole tiles, where nearly all work is, and else one.
+func (f *function) depth(mr, wide int, body func(steps int)) {
+	f.integer("kc", "CX")
+	if unroll := 4; mr == f.mr && wide == 2 {
+		f.op("SHRQ", "$2", "CX")
+		f.times("CX", func() {
+			body(unroll)
+			f.advance(unroll*2*f.width(), "BX")
+		})
+		f.integer("kc", "CX")
+		f.op("ANDQ", "$3", "CX")
+	}
+	f.times("CX", func() {
+		body(1)
+		f.advance(2*f.width(), "BX")
+	})
+}
+
+// rowSteps is for an A of rows: every third has a register that points to it, and the two after it are one and two
+// strides further.
+func (f *function) rowSteps(mr, wide int) {
+	rows := []string{"AX", "R8", "R9", "R10", "R13"}[:(mr+2)/3]
+	for i := 1; i < len(rows); i++ {
+		f.op("LEAQ", "("+rows[i-1]+")(R11*2)", rows[i])
+		f.op("ADDQ", "R11", rows[i])
+	}
+	f.depth(mr, wide, func(steps int) {
+		for k := range steps {
+			f.tileStep(mr, wide, k, func(i, k int) string {
+				row := at(rows[i/3], 4*k)
+				if i%3 > 0 {
+					row += fmt.Sprintf("(R11*%d)", i%3)
+				}
+				return row
+			})
+		}
+		f.advance(4*steps, rows...)
+	})
+}
+
+// columnSteps is for an A of columns: a step is a row of memory.
+func (f *function) columnSteps(mr, wide int) {
+	f.op("LEAQ", "(R11)(R11*2)", "R10")
+	f.op("LEAQ", "(AX)(R11*8)", "R13") // that much later
+	row := []string{"(AX)", "(AX)(R11*1)", "(AX)(R11*2)", "(AX)(R10*1)"}
+	f.depth(mr, wide, func(steps int) {
+		for k := range steps {
+			f.op("PREFETCHT0", "(R13)")
+			f.op("PREFETCHT0", at("R13", 4*(mr-1)))
+			f.op("ADDQ", "R11", "R13")
+			f.tileStep(mr, wide, k, func(i, k int) string {
+				if i == 0 {
+					return row[k]
+				}
+				return fmt.Sprintf("%d%s", 4*i, row[k])
+			})
+		}
+		f.op("LEAQ", fmt.Sprintf("(AX)(R11*%d)", steps), "AX")
+	})
+}
