@@ -108,14 +108,15 @@ func appendSpans(spans []span, s *gpu.Stream, size int) []span {
 // An attendTile is a block of queries with what it works on.
 type attendTile struct {
 	*attention
-	worker         *worker
-	groupSpan                // the queries
-	keys           []float32 // operand B, E×keys
-	values         panels
-	top, sum, fade []float32 // greatest score of each query, Σ exp(scale·(score − top)), and what a new top takes from it
-	o              []float32 // [queries][E]: Σ exp(scale·(score − top))·value
-	wide           int       // how far rows of o are apart
-	ahead          errands
+	worker    *worker
+	groupSpan           // the queries
+	keys      []float32 // operand B, E×keys
+	values    panels
+	top, sum  []float32 // greatest score of each query, and Σ exp(scale·(score − top))
+	fade      []float32 // scratch: a factor for each of MR queries
+	o         []float32 // [queries][E]: Σ exp(scale·(score − top))·value
+	wide      int       // how far rows of o are apart
+	ahead     errands
 }
 
 // tile attends from the queries of one span and group.
@@ -196,6 +197,10 @@ func (t *attendTile) head(h int) {
 			}
 		}
 	}
+	d.kernels.LogSum(t.top, t.sum, t.scale)
+	for i, x := range t.top {
+		t.lse[(t.from+i)*t.heads+h] = x
+	}
 }
 
 // block attends from high queries to n keys from key on; the first query is row r of the span, and row 0 of q.
@@ -224,20 +229,19 @@ func (t *attendTile) block(q operand, r, high, key, n int) {
 	t.ahead.fetch(t.device)
 }
 
-// finish sets the results of high queries from row r of the span on.
+// finish sets the output of high queries from row r of the span on.
 func (t *attendTile) finish(h, r, high int) {
 	k, width := t.device.kernels, t.heads*t.size
-	top, sum, o := t.top[r:][:high], t.sum[r:][:high], t.o[r*t.wide:]
-	for i, x := range sum {
-		t.lse[(t.from+r+i)*t.heads+h] = float32(float64(top[i])*float64(t.scale) + math.Log(float64(x)))
-		sum[i] = 1 / x
+	inverse, o := t.fade[:high], t.o[r*t.wide:]
+	for i, x := range t.sum[r:][:high] {
+		inverse[i] = 1 / x
 	}
 	out := t.out[(t.from+r)*width+h*t.size:]
 	if t.size%(k.NR/2) == 0 {
-		k.RowScale(out, width, o, t.wide, t.size, sum)
+		k.RowScale(out, width, o, t.wide, t.size, inverse)
 		return
 	}
-	k.RowScale(o, t.wide, o, t.wide, t.wide, sum)
+	k.RowScale(o, t.wide, o, t.wide, t.wide, inverse)
 	for i := range high {
 		copy(out[i*width:][:t.size], o[i*t.wide:])
 	}

@@ -34,6 +34,7 @@ type assembly struct {
 	rowMax          func(m, s []float32, ld, cols int)
 	rowExp          func(s []float32, ld, cols int, scale float32, m, sum []float32)
 	rowScale        func(dst []float32, ldd int, s []float32, ld, cols int, m []float32)
+	logSum          func(m, sum []float32, scale float32)
 	scoreBackward   func(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
 	tile, turned    []TileFunc
 
@@ -210,6 +211,11 @@ func (a *assembly) wrapElementwise(k *Kernels, lanes int) {
 		n := len(gate) &^ (lanes - 1)
 		a.swigluBackward(dGate[:n], dUp[:n], dOut[:n], gate[:n], up[:n])
 		swigluBackwardPortable(dGate[n:], dUp[n:], dOut[n:], gate[n:], up[n:])
+	}
+	k.LogSum = func(m, sum []float32, scale float32) {
+		n := len(m) &^ (lanes - 1)
+		a.logSum(m[:n], sum[:n], scale)
+		logSumPortable(m[n:], sum[n:], scale)
 	}
 	k.AdamW = func(w, g, m, v []float32, p *AdamW) {
 		n := len(w) &^ (lanes - 1)

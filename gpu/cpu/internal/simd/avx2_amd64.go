@@ -32,6 +32,7 @@ var assemblyAVX2 = assembly{
 	rowMax:          rowMaxAVX2,
 	rowExp:          rowExpAVX2,
 	rowScale:        rowScaleAVX2,
+	logSum:          logSumAVX2,
 	scoreBackward:   scoreBackwardAVX2,
 	gemm:            []GemmFunc{nil, gemm1AVX2, gemm2AVX2, gemm3AVX2, gemm4AVX2, gemm5AVX2, gemm6AVX2},
 	tile:            []TileFunc{nil, tile1AVX2, tile2AVX2, tile3AVX2, tile4AVX2, tile5AVX2, tile6AVX2},
@@ -178,6 +179,9 @@ func rowExpAVX2(s []float32, ld, cols int, scale float32, m, sum []float32)
 
 //go:noescape
 func rowScaleAVX2(dst []float32, ldd int, s []float32, ld, cols int, m []float32)
+
+//go:noescape
+func logSumAVX2(m, sum []float32, scale float32)
 
 //go:noescape
 func scoreBackwardAVX2(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)

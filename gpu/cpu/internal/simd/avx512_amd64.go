@@ -32,6 +32,7 @@ var assemblyAVX512 = assembly{
 	rowMax:          rowMaxAVX512,
 	rowExp:          rowExpAVX512,
 	rowScale:        rowScaleAVX512,
+	logSum:          logSumAVX512,
 	scoreBackward:   scoreBackwardAVX512,
 	gemm:            []GemmFunc{nil, gemm1AVX512, gemm2AVX512, gemm3AVX512, gemm4AVX512, gemm5AVX512, gemm6AVX512, gemm7AVX512, gemm8AVX512, gemm9AVX512, gemm10AVX512, gemm11AVX512, gemm12AVX512, gemm13AVX512, gemm14AVX512},
 	tile:            []TileFunc{nil, tile1AVX512, tile2AVX512, tile3AVX512, tile4AVX512, tile5AVX512, tile6AVX512, tile7AVX512, tile8AVX512, tile9AVX512, tile10AVX512, tile11AVX512, tile12AVX512, tile13AVX512, tile14AVX512},
@@ -250,6 +251,9 @@ func rowExpAVX512(s []float32, ld, cols int, scale float32, m, sum []float32)
 
 //go:noescape
 func rowScaleAVX512(dst []float32, ldd int, s []float32, ld, cols int, m []float32)
+
+//go:noescape
+func logSumAVX512(m, sum []float32, scale float32)
 
 //go:noescape
 func scoreBackwardAVX512(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)

@@ -94,6 +94,8 @@ type Kernels struct {
 	RowExp func(s []float32, ld, cols int, scale float32, m, sum []float32)
 	// RowScale sets row r of dst to f[r] times that of s.
 	RowScale func(dst []float32, ldd int, s []float32, ld, cols int, f []float32)
+	// LogSum sets m = scale·m + ln(sum) for normal sums.
+	LogSum func(m, sum []float32, scale float32)
 	// ScoreBackward turns scores and the gradient of the probabilities into the probabilities p = exp(s·scale − lse[r])
 	// in s, and the gradient of the scores p·(dp − delta[r])·scale in dp.
 	ScoreBackward func(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)

@@ -10,7 +10,7 @@ var portable = Kernels{
 	ScaleMul: scaleMulPortable, NormBackward: normBackwardPortable, Dot3: dot3Portable,
 	Rotate: rotatePortable, SwiGLU: swigluPortable, SwiGLUBackward: swigluBackwardPortable,
 	ExpSum: expSumPortable, AdamW: adamWPortable,
-	Tile: portableTiles(false), Turned: portableTiles(true), RowMax: rowMaxPortable, RowExp: rowExpPortable, RowScale: rowScalePortable,
+	Tile: portableTiles(false), Turned: portableTiles(true), RowMax: rowMaxPortable, RowExp: rowExpPortable, RowScale: rowScalePortable, LogSum: logSumPortable,
 	ScoreBackward: scoreBackwardPortable,
 	Pairs:         &portablePairs,
 }

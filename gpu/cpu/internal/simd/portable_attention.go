@@ -1,5 +1,7 @@
 package simd
 
+import "math"
+
 // portableTiles has the micro-kernels of attention by their number of rows.
 func portableTiles(turned bool) []TileFunc {
 	table := make([]TileFunc, portableMR+1)
@@ -57,6 +59,12 @@ func rowScalePortable(dst []float32, ldd int, s []float32, lds, cols int, f []fl
 		for c, x := range s[r*lds:][:cols] {
 			to[c] = x * f[r]
 		}
+	}
+}
+
+func logSumPortable(m, sum []float32, scale float32) {
+	for r, x := range sum {
+		m[r] = float32(float64(m[r])*float64(scale) + math.Log(float64(x)))
 	}
 }
 

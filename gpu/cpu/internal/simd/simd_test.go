@@ -64,6 +64,12 @@ func vectorTrials(n int) []trial {
 		{"NormBackward,add=nil", []int{n, n, n, n, n}, none(func(k *Kernels, s [][]float32) {
 			k.NormBackward(s[0], s[1], s[2], s[3], s[4], nil, 0.7, 0.3)
 		})},
+		{"LogSum", []int{n, n}, none(func(k *Kernels, s [][]float32) {
+			for i, v := range s[1] {
+				s[1][i] = 1 + 500*(v+2)*(v+2)
+			}
+			k.LogSum(s[0], s[1], 0.5)
+		})},
 		{"SwiGLU", []int{n, n, n}, none(func(k *Kernels, s [][]float32) { k.SwiGLU(s[0], s[1], s[2]) })},
 		{"SwiGLUBackward", []int{n, n, n, n, n}, none(func(k *Kernels, s [][]float32) {
 			k.SwiGLUBackward(s[0], s[1], s[2], s[3], s[4])

@@ -166,6 +166,88 @@ DATA exptwoAVX2<>+280(SB)/4, $0x3fb8aa3b // log2e
 DATA exptwoAVX2<>+284(SB)/4, $0x3fb8aa3b // log2e
 GLOBL exptwoAVX2<>(SB), RODATA|NOPTR, $288
 
+DATA logAVX2<>+0(SB)/4, $0x3f400000 // low
+DATA logAVX2<>+4(SB)/4, $0x3f400000 // low
+DATA logAVX2<>+8(SB)/4, $0x3f400000 // low
+DATA logAVX2<>+12(SB)/4, $0x3f400000 // low
+DATA logAVX2<>+16(SB)/4, $0x3f400000 // low
+DATA logAVX2<>+20(SB)/4, $0x3f400000 // low
+DATA logAVX2<>+24(SB)/4, $0x3f400000 // low
+DATA logAVX2<>+28(SB)/4, $0x3f400000 // low
+DATA logAVX2<>+32(SB)/4, $0x3f800000 // one
+DATA logAVX2<>+36(SB)/4, $0x3f800000 // one
+DATA logAVX2<>+40(SB)/4, $0x3f800000 // one
+DATA logAVX2<>+44(SB)/4, $0x3f800000 // one
+DATA logAVX2<>+48(SB)/4, $0x3f800000 // one
+DATA logAVX2<>+52(SB)/4, $0x3f800000 // one
+DATA logAVX2<>+56(SB)/4, $0x3f800000 // one
+DATA logAVX2<>+60(SB)/4, $0x3f800000 // one
+DATA logAVX2<>+64(SB)/4, $0x3f317218 // ln2
+DATA logAVX2<>+68(SB)/4, $0x3f317218 // ln2
+DATA logAVX2<>+72(SB)/4, $0x3f317218 // ln2
+DATA logAVX2<>+76(SB)/4, $0x3f317218 // ln2
+DATA logAVX2<>+80(SB)/4, $0x3f317218 // ln2
+DATA logAVX2<>+84(SB)/4, $0x3f317218 // ln2
+DATA logAVX2<>+88(SB)/4, $0x3f317218 // ln2
+DATA logAVX2<>+92(SB)/4, $0x3f317218 // ln2
+DATA logAVX2<>+96(SB)/4, $0xbf000027 // l2
+DATA logAVX2<>+100(SB)/4, $0xbf000027 // l2
+DATA logAVX2<>+104(SB)/4, $0xbf000027 // l2
+DATA logAVX2<>+108(SB)/4, $0xbf000027 // l2
+DATA logAVX2<>+112(SB)/4, $0xbf000027 // l2
+DATA logAVX2<>+116(SB)/4, $0xbf000027 // l2
+DATA logAVX2<>+120(SB)/4, $0xbf000027 // l2
+DATA logAVX2<>+124(SB)/4, $0xbf000027 // l2
+DATA logAVX2<>+128(SB)/4, $0x3eaaa5bc // l3
+DATA logAVX2<>+132(SB)/4, $0x3eaaa5bc // l3
+DATA logAVX2<>+136(SB)/4, $0x3eaaa5bc // l3
+DATA logAVX2<>+140(SB)/4, $0x3eaaa5bc // l3
+DATA logAVX2<>+144(SB)/4, $0x3eaaa5bc // l3
+DATA logAVX2<>+148(SB)/4, $0x3eaaa5bc // l3
+DATA logAVX2<>+152(SB)/4, $0x3eaaa5bc // l3
+DATA logAVX2<>+156(SB)/4, $0x3eaaa5bc // l3
+DATA logAVX2<>+160(SB)/4, $0xbe7fc266 // l4
+DATA logAVX2<>+164(SB)/4, $0xbe7fc266 // l4
+DATA logAVX2<>+168(SB)/4, $0xbe7fc266 // l4
+DATA logAVX2<>+172(SB)/4, $0xbe7fc266 // l4
+DATA logAVX2<>+176(SB)/4, $0xbe7fc266 // l4
+DATA logAVX2<>+180(SB)/4, $0xbe7fc266 // l4
+DATA logAVX2<>+184(SB)/4, $0xbe7fc266 // l4
+DATA logAVX2<>+188(SB)/4, $0xbe7fc266 // l4
+DATA logAVX2<>+192(SB)/4, $0x3e4e0c04 // l5
+DATA logAVX2<>+196(SB)/4, $0x3e4e0c04 // l5
+DATA logAVX2<>+200(SB)/4, $0x3e4e0c04 // l5
+DATA logAVX2<>+204(SB)/4, $0x3e4e0c04 // l5
+DATA logAVX2<>+208(SB)/4, $0x3e4e0c04 // l5
+DATA logAVX2<>+212(SB)/4, $0x3e4e0c04 // l5
+DATA logAVX2<>+216(SB)/4, $0x3e4e0c04 // l5
+DATA logAVX2<>+220(SB)/4, $0x3e4e0c04 // l5
+DATA logAVX2<>+224(SB)/4, $0xbe320851 // l6
+DATA logAVX2<>+228(SB)/4, $0xbe320851 // l6
+DATA logAVX2<>+232(SB)/4, $0xbe320851 // l6
+DATA logAVX2<>+236(SB)/4, $0xbe320851 // l6
+DATA logAVX2<>+240(SB)/4, $0xbe320851 // l6
+DATA logAVX2<>+244(SB)/4, $0xbe320851 // l6
+DATA logAVX2<>+248(SB)/4, $0xbe320851 // l6
+DATA logAVX2<>+252(SB)/4, $0xbe320851 // l6
+DATA logAVX2<>+256(SB)/4, $0x3e0f8fa5 // l7
+DATA logAVX2<>+260(SB)/4, $0x3e0f8fa5 // l7
+DATA logAVX2<>+264(SB)/4, $0x3e0f8fa5 // l7
+DATA logAVX2<>+268(SB)/4, $0x3e0f8fa5 // l7
+DATA logAVX2<>+272(SB)/4, $0x3e0f8fa5 // l7
+DATA logAVX2<>+276(SB)/4, $0x3e0f8fa5 // l7
+DATA logAVX2<>+280(SB)/4, $0x3e0f8fa5 // l7
+DATA logAVX2<>+284(SB)/4, $0x3e0f8fa5 // l7
+DATA logAVX2<>+288(SB)/4, $0xbd8486d1 // l8
+DATA logAVX2<>+292(SB)/4, $0xbd8486d1 // l8
+DATA logAVX2<>+296(SB)/4, $0xbd8486d1 // l8
+DATA logAVX2<>+300(SB)/4, $0xbd8486d1 // l8
+DATA logAVX2<>+304(SB)/4, $0xbd8486d1 // l8
+DATA logAVX2<>+308(SB)/4, $0xbd8486d1 // l8
+DATA logAVX2<>+312(SB)/4, $0xbd8486d1 // l8
+DATA logAVX2<>+316(SB)/4, $0xbd8486d1 // l8
+GLOBL logAVX2<>(SB), RODATA|NOPTR, $320
+
 // func dotAVX2(x, y []float32) float32
 TEXT ·dotAVX2(SB), NOSPLIT, $0-52
 	MOVQ x_base+0(FP), AX
@@ -1217,6 +1299,45 @@ l6:
 	ADDQ DX, SI
 	DECQ R12
 	JNZ l1
+l2:
+	VZEROUPPER 
+	RET
+
+// func logSumAVX2(m, sum []float32, scale float32)
+TEXT ·logSumAVX2(SB), NOSPLIT, $0-52
+	VBROADCASTSS scale+48(FP), Y4
+	MOVQ m_base+0(FP), AX
+	MOVQ sum_base+24(FP), BX
+	MOVQ m_len+8(FP), CX
+	SHLQ $2, CX
+l1:
+	CMPQ CX, $32
+	JLT l2
+	VMOVUPS (BX), Y0
+	VPSUBD logAVX2<>+0(SB), Y0, Y2
+	VPSRAD $23, Y2, Y2
+	VPSLLD $23, Y2, Y3
+	VPSUBD Y3, Y0, Y3
+	VCVTDQ2PS Y2, Y2
+	VSUBPS logAVX2<>+32(SB), Y3, Y3
+	VMULPS logAVX2<>+288(SB), Y3, Y1
+	VADDPS logAVX2<>+256(SB), Y1, Y1
+	VFMADD213PS logAVX2<>+224(SB), Y3, Y1
+	VFMADD213PS logAVX2<>+192(SB), Y3, Y1
+	VFMADD213PS logAVX2<>+160(SB), Y3, Y1
+	VFMADD213PS logAVX2<>+128(SB), Y3, Y1
+	VFMADD213PS logAVX2<>+96(SB), Y3, Y1
+	VMULPS Y3, Y1, Y1
+	VFMADD213PS Y3, Y3, Y1
+	VFMADD231PS logAVX2<>+64(SB), Y2, Y1
+	VSUBPS Y0, Y0, Y0
+	VADDPS Y0, Y1, Y1
+	VFMADD231PS (AX), Y4, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ $32, AX
+	ADDQ $32, BX
+	SUBQ $32, CX
+	JMP l1
 l2:
 	VZEROUPPER 
 	RET

@@ -7,6 +7,15 @@ func emitAttention(f *file) {
 	f.function("rowMax", "m, s []float32, ld, cols int", false, (*function).rowMax)
 	f.function("rowExp", "s []float32, ld, cols int, scale float32, m, sum []float32", false, (*function).rowExp)
 	f.function("rowScale", "dst []float32, ldd int, s []float32, ld, cols int, m []float32", false, (*function).rowScale)
+	f.function("logSum", "m, sum []float32, scale float32", false, func(f *function) {
+		f.broadcast("scale", 4)
+		f.each([]string{"m", "sum"}, func(p []string) {
+			f.op("VMOVUPS", p[1], f.v(0))
+			f.log(0, 1, 2, 3)
+			f.op("VFMADD231PS", p[0], f.v(4), f.v(1))
+			f.op("VMOVUPS", f.v(1), p[0])
+		})
+	})
 	f.function("scoreBackward", "s, dp []float32, ld, cols int, scale float32, lse, delta []float32", false,
 		(*function).scoreBackward)
 }

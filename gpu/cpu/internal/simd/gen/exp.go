@@ -108,13 +108,16 @@ func (f *function) exp(x, p, n, m int) {
 	}
 }
 
+// A constant is an element of a table.
+type constant struct {
+	name  string
+	value float64
+}
+
 // The exponential of base 2, for attention, which has a factor to multiply by anyhow: y = n + r with n the next lower
 // integer, and 2^r by a polynomial of degree 6 whose coefficients from r on were fitted like those above, to 2.0e-9. Below the least
 // normal number the result fades to 0 with AVX-512 and is 0 with AVX2. NaN stays NaN; y must not be large.
-var exp2Constants = []struct {
-	name  string
-	value float64
-}{
+var exp2Constants = []constant{
 	{"low", -126},
 	{"one", 1},
 	{"d1", 0.6931470444427676},
@@ -127,20 +130,22 @@ var exp2Constants = []struct {
 }
 
 // exp2Table writes the table of constants, in the form of expTable.
-func (s *isa) exp2Table() string {
+func (s *isa) exp2Table() string { return s.table("exptwo", exp2Constants) }
+
+// table writes a table of constants: one element each for AVX-512, and a register's worth for AVX2.
+func (s *isa) table(name string, constants []constant) string {
 	var text strings.Builder
-	at := 0
-	for _, c := range exp2Constants {
-		times := 1
-		if !s.wide() {
-			times = s.lanes
-		}
+	at, times := 0, 1
+	if !s.wide() {
+		times = s.lanes
+	}
+	for _, c := range constants {
 		for range times {
-			fmt.Fprintf(&text, "DATA exptwo%s<>+%d(SB)/4, $0x%08x // %s\n", s.suffix, at, math.Float32bits(float32(c.value)), c.name)
+			fmt.Fprintf(&text, "DATA %s%s<>+%d(SB)/4, $0x%08x // %s\n", name, s.suffix, at, math.Float32bits(float32(c.value)), c.name)
 			at += 4
 		}
 	}
-	fmt.Fprintf(&text, "GLOBL exptwo%s<>(SB), RODATA|NOPTR, $%d\n", s.suffix, at)
+	fmt.Fprintf(&text, "GLOBL %s%s<>(SB), RODATA|NOPTR, $%d\n", name, s.suffix, at)
 	return "\n" + text.String()
 }
 
@@ -192,4 +197,61 @@ func (f *function) exp2(x, p, n, m int) {
 	f.op("VPSLLD", "$23", X, X)
 	f.op("VPADDD", X, P, P)
 	f.op("VANDPS", M, P, f.v(x))
+}
+
+// The logarithm: x = 2^e·(1+f) with f in [−1/4, 1/2), and ln(1+f) = f + f²·p(f), whose coefficients were fitted like those above,
+// to an absolute error of 4.4e-8. x must be positive and normal; infinity and NaN become NaN.
+var logConstants = []constant{
+	{"low", 0.75},
+	{"one", 1},
+	{"ln2", math.Ln2},
+	{"l2", -0.5000023484186169},
+	{"l3", 0.33329569199809334},
+	{"l4", -0.2497650085715502},
+	{"l5", 0.2012177043562452},
+	{"l6", -0.17385984735458201},
+	{"l7", 0.1401964024327858},
+	{"l8", -0.06471026913427595},
+}
+
+// logTable writes the table of constants, in the form of expTable.
+func (s *isa) logTable() string { return s.table("log", logConstants) }
+
+// logOp writes an instruction whose first operand is a constant of the logarithm, in memory.
+func (f *function) logOp(name, constant string, operands ...any) {
+	for i, c := range logConstants {
+		if c.name != constant {
+			continue
+		}
+		offset := 4 * i
+		if f.wide() {
+			name += ".BCST"
+		} else {
+			offset *= f.lanes
+		}
+		f.op(name, append([]any{fmt.Sprintf("log%s<>+%d(SB)", f.suffix, offset)}, operands...)...)
+		return
+	}
+	panic("no constant " + constant)
+}
+
+// log sets register p to the logarithm of register x, and uses x, e and t.
+func (f *function) log(x, p, e, t int) {
+	X, P, E, T := f.v(x), f.v(p), f.v(e), f.v(t)
+	f.logOp("VPSUBD", "low", X, E)
+	f.op("VPSRAD", "$23", E, E)
+	f.op("VPSLLD", "$23", E, T)
+	f.op("VPSUBD", T, X, T) // 1 + f
+	f.op("VCVTDQ2PS", E, E)
+	f.logOp("VSUBPS", "one", T, T)
+	f.logOp("VMULPS", "l8", T, P)
+	f.logOp("VADDPS", "l7", P, P)
+	for _, c := range []string{"l6", "l5", "l4", "l3", "l2"} {
+		f.logOp("VFMADD213PS", c, T, P)
+	}
+	f.op("VMULPS", T, P, P)
+	f.op("VFMADD213PS", T, T, P)
+	f.logOp("VFMADD231PS", "ln2", E, P)
+	f.op("VSUBPS", X, X, X) // 0, or NaN
+	f.op("VADDPS", X, P, P)
 }
