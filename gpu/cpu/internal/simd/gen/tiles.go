@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// emitTiles writes the micro-kernels of attention: those of matrix.go for operands A that lie in memory as rows (tile) or
+// emitTiles writes the micro-kernels of attention: those of gemm.go for operands A that lie in memory as rows (tile) or
 // as columns (turned), for any number of rows. They go along the panels of B, and end with half of one where that is
 // enough.
 func emitTiles(f *file) {
