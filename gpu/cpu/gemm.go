@@ -125,6 +125,10 @@ func evenDepth(all int) int { return roundUp(ceilDiv(all, ceilDiv(all, kDepth)),
 // multiply sets columns [col, col+n) of c = init + a·b, where a is m rows of the operand from row on and from depth k0,
 // b is packed and c has m rows. col is a multiple of NR. init may be nil or c.
 func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row, m, k0 int, b panels, col, n int) {
+	if d.wide(a, b, n) {
+		d.multiplyWide(w, c, init, ldc, a, row, m, k0, b, col, n)
+		return
+	}
 	nr, all := d.kernels.NR, b.depth()
 	depth := evenDepth(all)
 	for k := 0; k < all; k += depth {
@@ -148,6 +152,37 @@ func (d *device) multiply(w *worker, c, init []float32, ldc int, a operand, row,
 			edge := w.edge[:m*nr]
 			d.blockColumn(block, kc, bp, edge, nr, nil, 0)
 			storeEdge(c[j:], from, ldc, edge, nr, m, b.n-j)
+		}
+		init = c
+	}
+}
+
+// wide reports whether multiply goes through two panels of B at a time, so that rows of A can stay where they are though
+// they are a multiple of 2 KiB apart.
+func (d *device) wide(a operand, b panels, n int) bool {
+	return d.kernels.WideGemm != nil && !a.transposed && a.ld%512 == 0 && !b.pairs && n%(2*d.kernels.NR) == 0 && b.n%d.kernels.NR == 0
+}
+
+// multiplyWide is multiply where wide holds.
+func (d *device) multiplyWide(w *worker, c, init []float32, ldc int, a operand, row, m, k0 int, b panels, col, n int) {
+	nr, all, rows := d.kernels.NR, b.k, m/d.kernels.WideRows*d.kernels.WideRows
+	depth := evenDepth(all)
+	for k := 0; k < all; k += depth {
+		kc := min(depth, all-k)
+		rest := packedRows{w.a[:(m-rows)*kc], m - rows, kc, false}
+		d.packA(rest.data, a, row+rows, rest.m, k0+k, kc)
+		ahead := d.nextBlock(a, row, m, k0, k, kc, b, n)
+		for j := col; j < col+n; j += 2 * nr {
+			ahead.fetch(d)
+			ahead.fetch(d)
+			bp := b.data[(j/nr*all+k)*nr:]
+			d.kernels.WideGemm(kc, rows/d.kernels.WideRows, a.data[row*a.ld+k0+k:], a.ld, bp, all*nr, c[j:], ldc, rowsFrom(init, j), ldc)
+			if rest.m == 0 {
+				continue
+			}
+			at := rows*ldc + j
+			d.column(rest, bp, c[at:], ldc, rowsFrom(init, at), ldc)
+			d.column(rest, bp[all*nr:], c[at+nr:], ldc, rowsFrom(init, at+nr), ldc)
 		}
 		init = c
 	}
@@ -261,7 +296,7 @@ func (d *device) blockColumn(a rowBlock, kc int, b, c []float32, ldc int, init [
 			init = init[a.rows*ldi:]
 		}
 	}
-	d.column(a.packed, 0, kc, b, c, ldc, init, ldi)
+	d.column(a.packed, b, c, ldc, init, ldi)
 }
 
 // storeEdge sets m rows of c, of which only cols columns exist, to init + edge.
@@ -279,9 +314,8 @@ func storeEdge(c, init []float32, ldc int, edge []float32, nr, m, cols int) {
 	}
 }
 
-// column sets a column of tiles c = init + a·b, of as many rows as a and NR columns. Of the depth of a it takes kc from
-// from on; b is a panel [kc][NR].
-func (d *device) column(a packedRows, from, kc int, b, c []float32, ldc int, init []float32, ldi int) {
+// column sets a column of tiles c = init + a·b, of as many rows as a and NR columns; b is a panel as deep as a.
+func (d *device) column(a packedRows, b, c []float32, ldc int, init []float32, ldi int) {
 	k := d.kernels
 	gemm := k.Gemm
 	if a.pairs {
@@ -289,13 +323,10 @@ func (d *device) column(a packedRows, from, kc int, b, c []float32, ldc int, ini
 	}
 	n := a.m / k.MR
 	if n > 0 {
-		gemm[k.MR](kc, n, a.depth*k.MR, a.data[from*k.MR:], b, c, ldc, init, ldi)
+		gemm[k.MR](a.depth, n, a.depth*k.MR, a.data, b, c, ldc, init, ldi)
 	}
 	if left := a.m - n*k.MR; left > 0 {
 		row := n * k.MR
-		if init != nil {
-			init = init[row*ldi:]
-		}
-		gemm[left](kc, 1, 0, a.data[row*a.depth+from*left:], b, c[row*ldc:], ldc, init, ldi)
+		gemm[left](a.depth, 1, 0, a.data[row*a.depth:], b, c[row*ldc:], ldc, rowsFrom(init, row*ldi), ldi)
 	}
 }

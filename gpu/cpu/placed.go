@@ -97,7 +97,7 @@ func (b *placedBlock) below(i, j int) {
 	rest := packedRows{b.rows.data[i*b.rows.depth:], b.rows.m - i, b.rows.depth, false}
 	at := (b.row+i)*b.ldc + j
 	if rest.m > 0 {
-		b.device.column(rest, 0, rest.depth, b.panel, b.c[at:], b.ldc, rowsFrom(b.init, at), b.ldc)
+		b.device.column(rest, b.panel, b.c[at:], b.ldc, rowsFrom(b.init, at), b.ldc)
 	}
 }
 
@@ -114,6 +114,6 @@ func (b *placedBlock) splitColumn(j int) {
 		return
 	}
 	edge, at := b.edge[:b.rows.m*nr], b.row*b.ldc+j
-	d.column(b.rows, 0, kc, b.panel, edge, nr, nil, 0)
+	d.column(b.rows, b.panel, edge, nr, nil, 0)
 	storeEdge(b.c[at:], rowsFrom(b.init, at), b.ldc, edge, nr, b.rows.m, cols)
 }

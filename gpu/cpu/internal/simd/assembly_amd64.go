@@ -5,6 +5,7 @@ package simd
 type assembly struct {
 	gemm            []GemmFunc // by the number of rows
 	rowsGemm        func(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
+	wideGemm        func(kc, n int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int) // nil with AVX2
 	packA           PackGemmFunc
 	packB           PackGemmFunc
 	packBoth        PackGemmFunc
@@ -48,7 +49,7 @@ type assembly struct {
 func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 	k := Kernels{
 		Name: name, MR: mr, NR: 2 * lanes,
-		Gemm: a.gemm, RowsGemm: a.rowsGemm, PackA: a.packA, PackB: a.packB, PackBoth: a.packBoth, FewColumns: a.fewColumns, FewRows: 7, Few: lanes,
+		Gemm: a.gemm, RowsGemm: a.rowsGemm, WideGemm: a.wideGemm, WideRows: 7, PackA: a.packA, PackB: a.packB, PackBoth: a.packBoth, FewColumns: a.fewColumns, FewRows: 7, Few: lanes,
 		Probe: func(n int) int {
 			a.probe(n)
 			return n * 2 * 12 * lanes

@@ -8,6 +8,7 @@ var assemblyAVX512 = assembly{
 	packB:           packBAVX512,
 	packBoth:        packBothAVX512,
 	fewColumns:      fewColumnsAVX512,
+	wideGemm:        wideGemmAVX512,
 	transposeTail:   transposeTailAVX512,
 	splitWide:       splitWideAVX512,
 	splitNarrow:     splitNarrowAVX512,
@@ -95,6 +96,9 @@ func packBothAVX512(kc int, a []float32, lda int, packedA, b []float32, ldb int,
 
 //go:noescape
 func fewColumnsAVX512(kc, n int, a []float32, lda int, b, c []float32)
+
+//go:noescape
+func wideGemmAVX512(kc, n int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
 
 //go:noescape
 func transposeTailAVX512(dst []float32, ldd int, src []float32, lds, rows, cols int)

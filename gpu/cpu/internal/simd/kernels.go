@@ -30,6 +30,10 @@ type Kernels struct {
 	Gemm []GemmFunc
 	// RowsGemm is Gemm[MR] with A as it lies in memory: n·MR rows of kc elements that are lda apart.
 	RowsGemm func(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int)
+	// WideGemm is RowsGemm for tiles of WideRows rows and two panels of B that are step elements apart, for rows of A that a
+	// cache would hold only few of, being a power of two apart. It is nil where there are no registers for that.
+	WideGemm func(kc, n int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+	WideRows int
 	// PackA, PackB and PackBoth are Gemm[MR] for one tile with A, B or both as they lie in memory, [kc][MR] and [kc][NR] with
 	// rows lda and ldb apart, and pack what they read so for the tiles to come.
 	PackA, PackB, PackBoth PackGemmFunc

@@ -224,6 +224,43 @@ func gemmTrial(t *testing.T, k *Kernels, mr, kc int, kind string, pairs bool) {
 	}
 }
 
+// TestWideGemm compares with Gemm on packed rows: the same bits.
+func TestWideGemm(t *testing.T) {
+	for _, k := range Available() {
+		if k.WideGemm == nil {
+			continue
+		}
+		for _, kc := range []int{1, 3, 4, 7, 64, 131} {
+			const n = 3
+			rows, lda, ldc, step := n*k.WideRows, kc+5, 2*k.NR+3, kc*k.NR+9
+			size := (rows-1)*ldc + 2*k.NR
+			all := guarded([]int{(rows-1)*lda + kc, step + kc*k.NR, size, size})
+			s := inner(all)
+			for _, init := range [][]float32{nil, s[3], s[2]} {
+				want := slices.Clone(s[2])
+				for r := range rows {
+					for p := range 2 {
+						from := init
+						if init != nil {
+							from = slices.Clone(init[r*ldc+p*k.NR:])
+						}
+						k.Gemm[1](kc, 1, 0, s[0][r*lda:], s[1][p*step:], want[r*ldc+p*k.NR:], ldc, from, ldc)
+					}
+				}
+				k.WideGemm(kc, n, s[0], lda, s[1], step, s[2], ldc, init, ldc)
+				if !slices.Equal(s[2], want) {
+					t.Fatalf("%s, depth %d: other sums", k.Name, kc)
+				}
+			}
+			for _, x := range slices.Concat(all[2][:guard], all[2][guard+size:]) {
+				if x != guardValue {
+					t.Fatalf("%s, depth %d: written beside c", k.Name, kc)
+				}
+			}
+		}
+	}
+}
+
 // TestPackGemm compares with Gemm on operands that Split packed: the same bits, and the same panels.
 func TestPackGemm(t *testing.T) {
 	for _, k := range Available() {

@@ -202,12 +202,19 @@ func (f *function) tileEnd(mr int, reg string) {
 	f.op("ADDQ", "DX", reg)
 }
 
-// callNext calls for the two cache lines at reg, of the panel that comes after the one at work, once in four steps of the
-// depth: so it is in the second-level cache after four tiles.
-func (f *function) callNext(reg string) {
-	f.op("PREFETCHT1", "("+reg+")")
-	f.op("PREFETCHT1", at(reg, 64))
-	f.advance(128, reg)
+// callNext calls for two cache lines, of the panel or panels that come after the one at work: at a register, or one at each
+// of two. Called once in four steps of the depth, a panel is in the second-level cache after four tiles, or eight.
+func (f *function) callNext(regs ...string) {
+	if len(regs) == 1 {
+		f.op("PREFETCHT1", "("+regs[0]+")")
+		f.op("PREFETCHT1", at(regs[0], 64))
+		f.advance(128, regs[0])
+		return
+	}
+	for _, reg := range regs {
+		f.op("PREFETCHT1", "("+reg+")")
+		f.advance(64, reg)
+	}
 }
 
 // gemmSums computes the sums of one tile.

@@ -30,6 +30,9 @@ func files() map[string]string {
 	for _, set := range []*isa{avx512, avx2} {
 		matrix, vector := &file{isa: set, data: set.tailMasks()}, &file{isa: set, data: set.expTable() + set.exp2Table() + set.logTable()}
 		emitGemm(matrix)
+		if set.wide() {
+			emitWide(matrix)
+		}
 		emitTranspose(matrix)
 		emitCopy(matrix)
 		emitFetch(matrix)
