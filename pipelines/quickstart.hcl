@@ -395,7 +395,7 @@ ppo "aligned" {
   policy     = sft.chat
   reward     = reward_model.judge
   data       = dataset.dialogues
-  iterations = 40
+  iterations = 60
   epochs     = 2
   rollout {
     prompts = 256
