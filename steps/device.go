@@ -68,13 +68,13 @@ func OpenDevice(name string, threads int) (gpu.Device, error) {
 	return nil, fmt.Errorf("no device is called %q: use auto, cpu or cuda, or cuda:1 for the second GPU", name)
 }
 
-// Peak is how many operations on float32 numbers per second the device can do at this moment, measured in some 10 ms of
-// arithmetic on registers alone; 0 if the device has no such measure.
+// Peak is how many operations on float32 numbers per second the device can do at this moment, measured in some 50 ms of
+// arithmetic on registers alone, as threads that slept may share a processor at first; 0 if the device has no such measure.
 func Peak(dev gpu.Device) float64 {
 	if dev.Info().Kind != "cpu" {
 		return 0
 	}
-	const trials, least = 5, time.Millisecond
+	const trials, least = 10, 4 * time.Millisecond
 	best := 0.0
 	for rounds, n := 1000, 0; n < trials; {
 		began := time.Now()
