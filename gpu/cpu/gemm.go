@@ -15,12 +15,11 @@ type gemm struct {
 	a, b    operand
 	m, n, k int
 
-	k0       int // first k of this round
-	packed   panels
-	cuts     []int // before which panels of A rows of tiles begin, and how many panels there are
-	cols     int   // of a tile, a multiple of NR
-	colTiles int
-	buffer   []float32
+	k0     int // first k of this round
+	packed panels
+	rects  []rect // the tiles of C
+	cols   int    // of a tile of runRows
+	buffer []float32
 }
 
 type packPhase struct{ *gemm }
@@ -55,7 +54,7 @@ func (g *gemm) runPacked() {
 		g.packed = panels{k: min(depth, g.k-g.k0), n: g.n, pairs: g.device.pairs}
 		g.packed.data = grow(&g.buffer, g.packed.size(nr))
 		g.device.pool.run(g.packed.tiles(g.b, nr), packPhase{g})
-		g.device.pool.run(g.tiles(), tilePhase{g})
+		g.device.pool.run(len(g.rects), tilePhase{g})
 	}
 }
 
@@ -63,47 +62,70 @@ func (g *gemm) runPacked() {
 // a panel of B is worth fetching.
 const mostPanels, leastPanels = 8, 2
 
-// partition cuts C into tiles, some for each worker: few rows rather than few columns, so that A is packed once. Tiles
-// become smaller towards the end, so that no worker waits long for another's last (guided self-scheduling). It may look at
-// the number of workers, as every element of C is the same sum in whatever tile it is.
+// A rect is a part of C: m rows from row on, a multiple of MR, and n columns from col on, a multiple of NR.
+type rect struct{ row, m, col, n int }
+
+// partition cuts C into tiles, some for each worker. Tiles become smaller towards the end, so that no worker waits long for
+// another's last (guided self-scheduling). It may look at the number of workers, as every element of C is the same sum in
+// whatever tile it is.
 func (g *gemm) partition() {
-	mr, nr := g.device.kernels.MR, g.device.kernels.NR
-	workers, wide, high := len(g.device.workers), ceilDiv(g.n, nr), ceilDiv(g.m, mr)
+	g.rects = g.rects[:0]
+	high, wide := ceilDiv(g.m, g.device.kernels.MR), ceilDiv(g.n, g.device.kernels.NR)
 	share := 1
-	if workers > 1 {
+	if workers := len(g.device.workers); workers > 1 {
 		share = 2 * workers
 	}
-	g.cuts = append(g.cuts[:0], 0)
-	for at := 0; at < high; g.cuts = append(g.cuts, at) {
-		at = min(high, at+min(mostPanels, max(leastPanels, ceilDiv(high-at, share))))
+	if g.placed() {
+		g.partitionPlaced(high, wide, share)
+		return
 	}
-	g.cols = ceilDiv(wide, min(wide, ceilDiv(4*workers, g.rowTiles()))) * nr
-	g.colTiles = ceilDiv(g.n, g.cols)
+	// Few rows rather than few columns, so that A is packed or fetched once.
+	next := func(at int) int { return min(high, at+min(mostPanels, max(leastPanels, ceilDiv(high-at, share)))) }
+	count := 0
+	for at := 0; at < high; at = next(at) {
+		count++
+	}
+	cols := ceilDiv(wide, min(wide, ceilDiv(4*len(g.device.workers), count)))
+	for at := 0; at < high; at = next(at) {
+		for col := 0; col < wide; col += cols {
+			g.addTile(at, next(at), col, min(wide, col+cols))
+		}
+	}
 }
 
-func (g *gemm) rowTiles() int { return len(g.cuts) - 1 }
+// partitionPlaced does it where each tile packs both its operands: as high as the second-level cache allows, and what
+// share says is cut from the columns.
+func (g *gemm) partitionPlaced(high, wide, share int) {
+	rows := ceilDiv(high, ceilDiv(high, mostPanels))
+	for at := 0; at < high; at += rows {
+		end := min(high, at+rows)
+		for col := 0; col < wide; {
+			left := (high-at)*wide - (end-at)*col
+			to := min(wide, col+ceilDiv(left, share*(end-at)))
+			g.addTile(at, end, col, to)
+			col = to
+		}
+	}
+}
 
-// tiles is into how many tiles C is cut.
-func (g *gemm) tiles() int { return g.rowTiles() * g.colTiles }
+// addTile adds panels [row, end) of A by panels [col, to) of B.
+func (g *gemm) addTile(row, end, col, to int) {
+	mr, nr := g.device.kernels.MR, g.device.kernels.NR
+	row, end, col, to = row*mr, min(end*mr, g.m), col*nr, min(to*nr, g.n)
+	g.rects = append(g.rects, rect{row, end - row, col, to - col})
+}
 
 // tile packs part i of B.
 func (g packPhase) tile(i, w int) { g.packed.pack(g.device, &g.device.workers[w], g.b, g.k0, i) }
 
-// bounds returns the rows and columns of C that tile i computes: m from row on, and n from col on.
-func (g *gemm) bounds(i int) (row, m, col, n int) {
-	mr, cuts := g.device.kernels.MR, g.cuts[i/g.colTiles:]
-	row, col = cuts[0]*mr, i%g.colTiles*g.cols
-	return row, min(cuts[1]*mr, g.m) - row, col, min(g.cols, g.n-col)
-}
-
 // tile computes tile i of C.
 func (g tilePhase) tile(i, w int) {
-	row, m, col, n := g.bounds(i)
+	r := g.rects[i]
 	init := g.add
 	if g.k0 > 0 {
 		init = g.c
 	}
-	g.device.multiply(&g.device.workers[w], g.c[row*g.ldc:], rowsFrom(init, row*g.ldc), g.ldc, g.a, row, m, g.k0, g.packed, col, n)
+	g.device.multiply(&g.device.workers[w], g.c[r.row*g.ldc:], rowsFrom(init, r.row*g.ldc), g.ldc, g.a, r.row, r.m, g.k0, g.packed, r.col, r.n)
 }
 
 // reserveBlock readies the workers for multiply with m rows, depth k and n columns.

@@ -11,24 +11,24 @@ func (g *gemm) placed() bool { return g.a.transposed && !g.b.transposed && !g.de
 
 func (g *gemm) runPlaced() {
 	g.device.reserve(kDepth*g.device.kernels.NR, func(w *worker) *[]float32 { return &w.panel })
-	g.device.pool.run(g.tiles(), placedPhase{g})
+	g.device.pool.run(len(g.rects), placedPhase{g})
 }
 
 // tile computes tile i of C.
 func (g placedPhase) tile(i, w int) {
-	row, m, col, n := g.bounds(i)
+	r := g.rects[i]
 	d, worker, depth := g.device, &g.device.workers[w], evenDepth(g.k)
 	for k := 0; k < g.k; k += depth {
 		kc := min(depth, g.k-k)
 		b := placedBlock{
-			gemm: g.gemm, k: k, row: row, whole: m / d.kernels.MR * d.kernels.MR,
-			rows: packedRows{worker.a[:m*kc], m, kc, false}, panel: worker.panel[:kc*d.kernels.NR], edge: worker.edge,
+			gemm: g.gemm, k: k, row: r.row, whole: r.m / d.kernels.MR * d.kernels.MR,
+			rows: packedRows{worker.a[:r.m*kc], r.m, kc, false}, panel: worker.panel[:kc*d.kernels.NR], edge: worker.edge,
 			init: g.add,
 		}
 		if k > 0 {
 			b.init = g.c
 		}
-		b.run(col, n)
+		b.run(r.col, r.n)
 	}
 }
 

@@ -11,7 +11,7 @@ type packGemm struct {
 }
 
 // How many steps of the depth a loop has, and how many rows before their use rows are called for.
-const packUnroll, packBefore = 4, 48
+const packUnroll, packBefore = 4, 96
 
 func (f packGemm) emit() {
 	f.start()
