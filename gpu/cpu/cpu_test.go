@@ -3,6 +3,7 @@ package cpu
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +47,49 @@ func TestAllocRefuses(t *testing.T) {
 	}
 	if d.memory.used != 0 {
 		t.Errorf("%d bytes in use after refusals", d.memory.used)
+	}
+}
+
+// TestZero: a tensor that Zero has set reads as zeros and sums begin from zero, whoever comes first.
+func TestZero(t *testing.T) {
+	d := open(t, 2)
+	x, dy := random(t, d, 20, 6), random(t, d, 20, 8)
+	want := make([]float32, 8*6)
+	fresh, err := d.Alloc(gpu.F32, 8, 6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.LinearBackwardWeight(fresh, dy, x)
+	d.Read(want, fresh)
+
+	dw, got := random(t, d, 8, 6), make([]float32, 8*6)
+	for name, after := range map[string]func() []float32{
+		"read":    func() []float32 { return make([]float32, 8*6) },
+		"product": func() []float32 { d.LinearBackwardWeight(dw, dy, x); return want },
+		"product without x": func() []float32 {
+			d.LinearBackwardWeight(dw, dy.Slice(0, 0), x.Slice(0, 0))
+			return make([]float32, 8*6)
+		},
+		"product in a slice": func() []float32 {
+			d.LinearBackwardWeight(dw.Slice(0, 4), random(t, d, 2, 4), x.Slice(0, 2))
+			return nil
+		},
+		"write to a slice": func() []float32 {
+			d.Write(dw.Slice(7, 8), []float32{1, 2, 3, 4, 5, 6})
+			return append(make([]float32, 7*6), 1, 2, 3, 4, 5, 6)
+		},
+	} {
+		d.LinearBackwardWeight(dw, dy, x)
+		d.Zero(dw)
+		want := after()
+		d.Read(got, dw)
+		if want == nil {
+			got, want = got[4*6:], make([]float32, 4*6)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, not %v", name, got, want)
+		}
+		got = make([]float32, 8*6)
 	}
 }
 

@@ -41,8 +41,7 @@ func (d *device) LinearBackwardWeight(dw, dy, x gpu.Tensor) {
 	const op = "LinearBackwardWeight"
 	n, i, o := x.Rows, x.Cols, dw.Rows
 	g := &d.gemm
-	g.c = view(op, "dw", dw, o, i)
-	g.add = g.c
+	g.c, g.add = sum(op, "dw", dw, o, i)
 	g.ldc, g.m, g.n, g.k = i, o, i, n
 	g.a = operand{view(op, "dy", dy, n, o), o, true}
 	g.b = operand{view(op, "x", x, n, i), i, false}

@@ -17,6 +17,16 @@ const hugePage = 2 << 20
 // A buffer is one allocation: what the Mem of a tensor refers to.
 type buffer struct {
 	data []float32
+	zero bool // all elements are 0, whatever data holds: Zero was the last to touch it
+}
+
+// floats returns the elements.
+func (b *buffer) floats() []float32 {
+	if b.zero {
+		clear(b.data)
+		b.zero = false
+	}
+	return b.data
 }
 
 // memory counts what is allocated.
@@ -84,7 +94,17 @@ func view(op, name string, t gpu.Tensor, rows, cols int) []float32 {
 	if rows >= 0 && t.Rows != rows || cols >= 0 && t.Cols != cols {
 		panic(fmt.Sprintf("cpu: %s: %s is %d×%d, not %d×%d", op, name, t.Rows, t.Cols, rows, cols))
 	}
-	return b.data[t.Offset:][:t.Len():t.Len()]
+	return b.floats()[t.Offset:][:t.Len():t.Len()]
+}
+
+// sum is view for an operand that a product is added to, and returns what to add it to: nil if the operand is zero.
+func sum(op, name string, t gpu.Tensor, rows, cols int) (to, add []float32) {
+	if b, ok := t.Mem.(*buffer); ok && b.zero && t.Len() == len(b.data) {
+		b.zero = false
+		return view(op, name, t, rows, cols), nil
+	}
+	to = view(op, name, t, rows, cols)
+	return to, to
 }
 
 // optional is view for an operand that may be left out: then it returns nil.
@@ -118,8 +138,15 @@ func (d *device) Read(dst []float32, src gpu.Tensor) {
 	copy(dst, view("Read", "src", src, -1, -1))
 }
 
-// Zero sets all elements of t to 0.
-func (d *device) Zero(t gpu.Tensor) { clear(view("Zero", "t", t, -1, -1)) }
+// Zero sets all elements of t to 0: of a whole allocation not before they are read, as gradients mostly get their first
+// sum next.
+func (d *device) Zero(t gpu.Tensor) {
+	if b, ok := t.Mem.(*buffer); ok && t.Len() == len(b.data) {
+		b.zero = true
+		return
+	}
+	clear(view("Zero", "t", t, -1, -1))
+}
 
 // Copy sets dst to src, which has the same shape.
 func (d *device) Copy(dst, src gpu.Tensor) {
