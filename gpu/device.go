@@ -83,8 +83,9 @@ type Trunk interface {
 
 	// SwiGLU sets out = silu(gate)·up, all [N, F] (arXiv 2002.05202).
 	SwiGLU(out, gate, up Tensor)
-	// SwiGLUBackward sets dGate and dUp; either may share memory with gate or up respectively.
-	SwiGLUBackward(dGate, dUp, dOut, gate, up Tensor)
+	// SwiGLUBackward sets dGate and dUp, and out as SwiGLU does, which the gradient of the weights that come next needs.
+	// dGate, dUp and out may share memory with gate, up and dOut respectively.
+	SwiGLUBackward(dGate, dUp, out, dOut, gate, up Tensor)
 }
 
 // Rope holds one angle per pair of a head's elements.

@@ -156,7 +156,7 @@ func (s *step) backward(l *layer) {
 	d := s.device
 	d.LinearBackwardWeight(l.wdown.dw, s.dx, l.act)
 	d.LinearBackwardInput(s.dgate, s.dx, l.wdown.w, none)
-	d.SwiGLUBackward(s.dgate, s.dup, s.dgate, l.gate, l.up)
+	d.SwiGLUBackward(s.dgate, s.dup, l.act, s.dgate, l.gate, l.up)
 	d.LinearBackwardWeight(l.wgate.dw, s.dgate, l.y2)
 	d.LinearBackwardWeight(l.wup.dw, s.dup, l.y2)
 	d.LinearBackwardInput(s.dy, s.dgate, l.wgate.w, none)

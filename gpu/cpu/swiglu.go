@@ -25,14 +25,15 @@ func (d *device) SwiGLU(out, gate, up gpu.Tensor) {
 	d.pool.run(ceilDiv(gate.Len(), elementTile), swigluPhase{s})
 }
 
-// SwiGLUBackward sets dGate and dUp.
-func (d *device) SwiGLUBackward(dGate, dUp, dOut, gate, up gpu.Tensor) {
+// SwiGLUBackward sets dGate, dUp and out.
+func (d *device) SwiGLUBackward(dGate, dUp, out, dOut, gate, up gpu.Tensor) {
 	const op = "SwiGLUBackward"
 	s := &d.swiglu
 	s.gate = view(op, "gate", gate, -1, -1)
 	s.up = view(op, "up", up, gate.Rows, gate.Cols)
 	s.dGate = view(op, "dGate", dGate, gate.Rows, gate.Cols)
 	s.dUp = view(op, "dUp", dUp, gate.Rows, gate.Cols)
+	s.out = view(op, "out", out, gate.Rows, gate.Cols)
 	s.dOut = view(op, "dOut", dOut, gate.Rows, gate.Cols)
 	d.pool.run(ceilDiv(gate.Len(), elementTile), swigluBackwardPhase{s})
 }
@@ -44,7 +45,8 @@ func (s swigluPhase) tile(i, _ int) {
 
 func (s swigluBackwardPhase) tile(i, _ int) {
 	from, to := elements(i, len(s.gate))
-	s.device.kernels.SwiGLUBackward(s.dGate[from:to], s.dUp[from:to], s.dOut[from:to], s.gate[from:to], s.up[from:to])
+	k := s.device.kernels
+	k.SwiGLUBackward(s.dGate[from:to], s.dUp[from:to], s.out[from:to], s.dOut[from:to], s.gate[from:to], s.up[from:to])
 }
 
 // elements is the range of tile i of n elements.

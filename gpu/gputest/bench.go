@@ -174,7 +174,7 @@ func (m *bench) elementwise() {
 	m.moves("RMSNormBackward", 4*rows, func() { m.RMSNormBackward(dy, dWeight, y, x, weight, rstd, dy) })
 	m.moves("Rope", 2*rows, func() { m.Rope(x, r, m.stream, false) })
 	m.moves("SwiGLU", 3*wideRows, func() { m.SwiGLU(wide, gate, up) })
-	m.moves("SwiGLUBackward", 5*wideRows, func() { m.SwiGLUBackward(dGate, dUp, wide, gate, up) })
+	m.moves("SwiGLUBackward", 6*wideRows, func() { m.SwiGLUBackward(dGate, dUp, wide, wide, gate, up) })
 }
 
 // optimizer updates as many parameters as the model has.

@@ -51,7 +51,7 @@ func (s *suite) wrongShapes(t *testing.T) {
 		{"Attention: head size", func() { d.Attention(y, one, x, x, x, 5, stream) }},
 		{"AttentionBackward: dk", func() { d.AttentionBackward(y, wide, y, x, x, tensor(N, 2), x, x, x, E, stream) }},
 		{"SwiGLU: up", func() { d.SwiGLU(y, x, wide) }},
-		{"SwiGLUBackward: dOut", func() { d.SwiGLUBackward(y, y, wide, x, x) }},
+		{"SwiGLUBackward: dOut", func() { d.SwiGLUBackward(y, y, y, wide, x, x) }},
 		{"LMHead: logp", func() { _ = d.LMHead(short, nil, x, w, stream, 1) }},
 		{"LMHead: x", func() { _ = d.LMHead(host, nil, wide, w, stream, 1) }},
 		{"LMHeadBackward: dx", func() { d.LMHeadBackward(wide, none, x, w, stream, 1, host, nil) }},

@@ -21,12 +21,13 @@ func (f *fixture) swiglu(N, F int, inPlace bool, size float32) {
 	f.SwiGLU(out, gate, up)
 	f.result("out", out)
 
-	dGate, dUp := f.out(N, F), f.out(N, F)
+	dGate, dUp, again, dOut := f.out(N, F), f.out(N, F), f.out(N, F), f.in(N, F)
 	if inPlace {
-		dGate, dUp = f.inout(N, F), f.inout(N, F)
-		gate, up = dGate, dUp
+		dGate, dUp, again = f.inout(N, F), f.inout(N, F), f.inout(N, F)
+		gate, up, dOut = dGate, dUp, again
 	}
-	f.SwiGLUBackward(dGate, dUp, f.in(N, F), gate, up)
+	f.SwiGLUBackward(dGate, dUp, again, dOut, gate, up)
+	f.result("again", again)
 	f.result("dGate", dGate)
 	f.result("dUp", dUp)
 }

@@ -174,9 +174,9 @@ func TestSwiGLUGradient(t *testing.T) {
 			if inPlace {
 				l.Copy(dGate, gate)
 				l.Copy(dUp, up)
-				l.SwiGLUBackward(dGate, dUp, dOut, dGate, dUp)
+				l.SwiGLUBackward(dGate, dUp, out, dOut, dGate, dUp)
 			} else {
-				l.SwiGLUBackward(dGate, dUp, dOut, gate, up)
+				l.SwiGLUBackward(dGate, dUp, out, dOut, gate, up)
 			}
 			forward := func() []float64 {
 				l.SwiGLU(out, gate, up)

@@ -20,17 +20,20 @@ func (Device) SwiGLU(out, gate, up gpu.Tensor) {
 //
 //	dGate = dOut · up · silu'(gate)
 //	dUp   = dOut · silu(gate)
-func (Device) SwiGLUBackward(dGate, dUp, dOut, gate, up gpu.Tensor) {
+//	out   = silu(gate) · up
+func (Device) SwiGLUBackward(dGate, dUp, out, dOut, gate, up gpu.Tensor) {
 	want("SwiGLUBackward", "dGate", dGate, dOut.Rows, dOut.Cols)
 	want("SwiGLUBackward", "dUp", dUp, dOut.Rows, dOut.Cols)
+	want("SwiGLUBackward", "out", out, dOut.Rows, dOut.Cols)
 	want("SwiGLUBackward", "gate", gate, dOut.Rows, dOut.Cols)
 	want("SwiGLUBackward", "up", up, dOut.Rows, dOut.Cols)
-	dg, du, do, gs, us := values(dGate), values(dUp), values(dOut), values(gate), values(up)
+	dg, du, os, do, gs, us := values(dGate), values(dUp), values(out), values(dOut), values(gate), values(up)
 	for i := range do {
-		g, u := gs[i], us[i] // dGate and dUp may overwrite them
+		g, u, d := gs[i], us[i], do[i] // which the results may overwrite
 		s := sigmoid(g)
-		dg[i] = do[i] * u * s * (1 + g*(1-s))
-		du[i] = do[i] * g * s
+		dg[i] = d * u * s * (1 + g*(1-s))
+		du[i] = d * g * s
+		os[i] = g * s * u
 	}
 }
 

@@ -111,8 +111,7 @@ func torchSwiGLU(l *lab, c torchCase) map[string][]float64 {
 	N, F := c.Sizes["N"], c.Sizes["F"]
 	gate, up := l.of(N, F, c.In["gate"]), l.of(N, F, c.In["up"])
 	out, dGate, dUp := l.zeros(N, F), l.zeros(N, F), l.zeros(N, F)
-	l.SwiGLU(out, gate, up)
-	l.SwiGLUBackward(dGate, dUp, l.of(N, F, c.In["dOut"]), gate, up)
+	l.SwiGLUBackward(dGate, dUp, out, l.of(N, F, c.In["dOut"]), gate, up)
 	return map[string][]float64{"out": ref.Float64(out), "dGate": ref.Float64(dGate), "dUp": ref.Float64(dUp)}
 }
 

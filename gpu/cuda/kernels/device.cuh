@@ -139,10 +139,11 @@ struct Scalar {
 
 // aligned reports whether addresses are multiples of 16. A null pointer is.
 __device__ __forceinline__ bool aligned(const void* a, const void* b = nullptr, const void* c = nullptr,
-                                        const void* d = nullptr, const void* e = nullptr) {
+                                        const void* d = nullptr, const void* e = nullptr,
+                                        const void* f = nullptr) {
 	auto bits = reinterpret_cast<unsigned long long>(a) | reinterpret_cast<unsigned long long>(b) |
 	            reinterpret_cast<unsigned long long>(c) | reinterpret_cast<unsigned long long>(d) |
-	            reinterpret_cast<unsigned long long>(e);
+	            reinterpret_cast<unsigned long long>(e) | reinterpret_cast<unsigned long long>(f);
 	return bits % 16 == 0;
 }
 

@@ -30,11 +30,12 @@ __device__ __forceinline__ void swiglu(T* out, const T* gate, const T* up, long 
 	});
 }
 
-// dGate = dOut·up·silu'(gate) and dUp = dOut·silu(gate). dGate may be gate, and dUp may be up.
+// dGate = dOut·up·silu'(gate), dUp = dOut·silu(gate) and out = silu(gate)·up. dGate may be gate, dUp may be up and out may
+// be dOut.
 template <class T>
-__device__ __forceinline__ void swigluBackward(T* dGate, T* dUp, const T* dOut, const T* gate, const T* up,
-                                               long long n) {
-	forPieces<T>(n, aligned(dGate, dUp, dOut, gate, up), [=](auto piece, long long i) {
+__device__ __forceinline__ void swigluBackward(T* dGate, T* dUp, T* out, const T* dOut, const T* gate,
+                                               const T* up, long long n) {
+	forPieces<T>(n, aligned(dGate, dUp, out, dOut, gate, up), [=](auto piece, long long i) {
 		auto g = piece, u = piece;
 		piece.load(dOut + i);
 		g.load(gate + i);
@@ -43,10 +44,12 @@ __device__ __forceinline__ void swigluBackward(T* dGate, T* dUp, const T* dOut, 
 		for (int j = 0; j < piece.size; j++) {
 			const float d = piece.x[j], z = g.x[j], s = sigmoid(z);
 			g.x[j] = d * u.x[j] * s * (1 + z * (1 - s));
+			piece.x[j] = z * (s * u.x[j]);
 			u.x[j] = d * z * s;
 		}
 		g.save(dGate + i);
 		u.save(dUp + i);
+		piece.save(out + i);
 	});
 }
 
@@ -79,13 +82,13 @@ extern "C" __global__ void swiglu_bf16(bf16* out, const bf16* gate, const bf16* 
 }
 KERNEL(swiglu_bf16);
 
-extern "C" __global__ void swiglu_backward_f32(float* dGate, float* dUp, const float* dOut, const float* gate,
-                                               const float* up, long long n) {
-	swigluBackward(dGate, dUp, dOut, gate, up, n);
+extern "C" __global__ void swiglu_backward_f32(float* dGate, float* dUp, float* out, const float* dOut,
+                                               const float* gate, const float* up, long long n) {
+	swigluBackward(dGate, dUp, out, dOut, gate, up, n);
 }
 KERNEL(swiglu_backward_f32);
-extern "C" __global__ void swiglu_backward_bf16(bf16* dGate, bf16* dUp, const bf16* dOut, const bf16* gate,
-                                                const bf16* up, long long n) {
-	swigluBackward(dGate, dUp, dOut, gate, up, n);
+extern "C" __global__ void swiglu_backward_bf16(bf16* dGate, bf16* dUp, bf16* out, const bf16* dOut,
+                                                const bf16* gate, const bf16* up, long long n) {
+	swigluBackward(dGate, dUp, out, dOut, gate, up, n);
 }
 KERNEL(swiglu_backward_bf16);

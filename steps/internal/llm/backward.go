@@ -66,12 +66,11 @@ func (m *Model) trunkBackward(s *gpu.Stream) error {
 // overwritten with their gradients.
 func (m *Model) feedForwardBackward(w *layer, a saved, n int) {
 	b, dev := &m.buffers, m.dev
-	dx, dNormed, dHidden := b.dx.Slice(0, n), b.dNormed.Slice(0, n), b.dHidden.Slice(0, n)
-	hidden := b.hidden.Slice(0, n)
+	dx, dNormed, hidden := b.dx.Slice(0, n), b.dNormed.Slice(0, n), b.hidden.Slice(0, n)
 
-	dev.SwiGLU(hidden, a.gate, a.up)
-	m.linearBackward(dHidden, dx, hidden, w.down, gpu.Tensor{})
-	dev.SwiGLUBackward(a.gate, a.up, dHidden, a.gate, a.up)
+	m.inputBackward(hidden, dx, w.down, gpu.Tensor{})
+	dev.SwiGLUBackward(a.gate, a.up, hidden, hidden, a.gate, a.up)
+	m.weightBackward(dx, hidden, w.down)
 
 	normed := b.normed.Slice(0, n)
 	dev.RMSNorm(normed, a.rstd2, a.mid, w.mlpNorm.Weight, float32(m.Config.RMSNormEps))

@@ -20,11 +20,10 @@ type buffers struct {
 	rstd   gpu.Tensor // [N, 1] of the final norm
 
 	normed gpu.Tensor // [N, D] scratch: the input of a layer's matrices; after a forward, of the head
-	hidden gpu.Tensor // [N, F] scratch: SwiGLU's output
+	hidden gpu.Tensor // [N, F] scratch: SwiGLU's output, or its gradient
 
 	dx      gpu.Tensor // [N, D] gradient of the residual stream
 	dNormed gpu.Tensor // [N, D] scratch
-	dHidden gpu.Tensor // [N, F] scratch
 	dOut    gpu.Tensor // [N, H·E] scratch
 	dq      gpu.Tensor // [N, H·E] scratch
 	dk, dv  gpu.Tensor // [N, G·E] scratch
@@ -128,7 +127,7 @@ func (c Config) buffers(training bool, storage gpu.DType, allocate func(of gpu.D
 		b.score, b.dScore = kept(1), alloc(1)
 	}
 	if training {
-		b.dx, b.dNormed, b.dHidden = alloc(d), alloc(d), alloc(f)
+		b.dx, b.dNormed = alloc(d), alloc(d)
 		b.dOut, b.dq, b.dk, b.dv = alloc(q), alloc(q), alloc(kv), alloc(kv)
 	}
 	return b

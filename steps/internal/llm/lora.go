@@ -169,20 +169,33 @@ func (m *Model) narrow(x gpu.Tensor, w *Param) gpu.Tensor {
 
 // linearBackward sets dx = add + the gradient of linear with respect to x, and adds to the gradients of what is trained.
 func (m *Model) linearBackward(dx, dy, x gpu.Tensor, w *Param, add gpu.Tensor) {
-	if !w.Grad.IsZero() {
-		m.dev.LinearBackwardWeight(w.Grad, dy, x)
-	}
+	m.inputBackward(dx, dy, w, add)
+	m.weightBackward(dy, x, w)
+}
+
+// inputBackward is the first half of linearBackward: it sets dx.
+func (m *Model) inputBackward(dx, dy gpu.Tensor, w *Param, add gpu.Tensor) {
 	m.dev.LinearBackwardInput(dx, dy, w.Weight, add)
 	if w.adapter == nil {
 		return
 	}
-	a, b := w.adapter.a, w.adapter.b
-	m.dev.LinearBackwardWeight(b.Grad, dy, m.narrow(x, w))
-	dScaled, dNarrow := m.buffers.scaled.Slice(0, x.Rows), m.buffers.narrow.Slice(0, x.Rows) // x·Aᵀ is of no use any more
-	m.dev.LinearBackwardInput(dScaled, dy, b.Weight, gpu.Tensor{})
+	dScaled, dNarrow := m.buffers.scaled.Slice(0, dy.Rows), m.buffers.narrow.Slice(0, dy.Rows)
+	m.dev.LinearBackwardInput(dScaled, dy, w.adapter.b.Weight, gpu.Tensor{})
 	m.dev.Linear(dNarrow, dScaled, m.lora.scale, gpu.Tensor{})
+	m.dev.LinearBackwardInput(dx, dNarrow, w.adapter.a.Weight, dx)
+}
+
+// weightBackward is the second half: it adds to the gradients. No other product may come between the two.
+func (m *Model) weightBackward(dy, x gpu.Tensor, w *Param) {
+	if !w.Grad.IsZero() {
+		m.dev.LinearBackwardWeight(w.Grad, dy, x)
+	}
+	if w.adapter == nil {
+		return
+	}
+	a, b, dNarrow := w.adapter.a, w.adapter.b, m.buffers.narrow.Slice(0, x.Rows)
 	m.dev.LinearBackwardWeight(a.Grad, dNarrow, x)
-	m.dev.LinearBackwardInput(dx, dNarrow, a.Weight, dx)
+	m.dev.LinearBackwardWeight(b.Grad, dy, m.narrow(x, w))
 }
 
 // normGrad is where the gradient of a norm goes.

@@ -46,7 +46,7 @@ func (idle) LinearBackwardWeight(dw, dy, x gpu.Tensor)                          
 func (idle) Rope(x gpu.Tensor, r *gpu.Rope, s *gpu.Stream, inverse bool)         {}
 func (idle) Attention(out, lse, q, k, v gpu.Tensor, headSize int, s *gpu.Stream) {}
 func (idle) SwiGLU(out, gate, up gpu.Tensor)                                     {}
-func (idle) SwiGLUBackward(dGate, dUp, dOut, gate, up gpu.Tensor)                {}
+func (idle) SwiGLUBackward(dGate, dUp, out, dOut, gate, up gpu.Tensor)           {}
 func (idle) LMHead([]float64, []float64, gpu.Tensor, gpu.Tensor, *gpu.Stream, float64) error {
 	return nil
 }

@@ -30,7 +30,7 @@ type assembly struct {
 	normBackward    func(dx, dw, dy, x, w, add []float32, rstd, c float32)
 	normBackwardSet func(dx, dw, dy, x, w []float32, rstd, c float32)
 	swiglu          func(out, gate, up []float32)
-	swigluBackward  func(dGate, dUp, dOut, gate, up []float32)
+	swigluBackward  func(dGate, dUp, out, dOut, gate, up []float32)
 	adamW           func(w, g, m, v []float32, p *AdamW)
 	rowMax          func(m, s []float32, ld, cols int)
 	rowExp          func(s []float32, ld, cols int, scale float32, m, sum []float32)
@@ -208,10 +208,10 @@ func (a *assembly) wrapElementwise(k *Kernels, lanes int) {
 		a.swiglu(out[:n], gate[:n], up[:n])
 		swigluPortable(out[n:], gate[n:], up[n:])
 	}
-	k.SwiGLUBackward = func(dGate, dUp, dOut, gate, up []float32) {
+	k.SwiGLUBackward = func(dGate, dUp, out, dOut, gate, up []float32) {
 		n := len(gate) &^ (lanes - 1)
-		a.swigluBackward(dGate[:n], dUp[:n], dOut[:n], gate[:n], up[:n])
-		swigluBackwardPortable(dGate[n:], dUp[n:], dOut[n:], gate[n:], up[n:])
+		a.swigluBackward(dGate[:n], dUp[:n], out[:n], dOut[:n], gate[:n], up[:n])
+		swigluBackwardPortable(dGate[n:], dUp[n:], out[n:], dOut[n:], gate[n:], up[n:])
 	}
 	k.LogSum = func(m, sum []float32, scale float32) {
 		n := len(m) &^ (lanes - 1)

@@ -169,7 +169,7 @@ func adamWAVX2(w, g, m, v []float32, p *AdamW)
 func swigluAVX2(out, gate, up []float32)
 
 //go:noescape
-func swigluBackwardAVX2(dGate, dUp, dOut, gate, up []float32)
+func swigluBackwardAVX2(dGate, dUp, out, dOut, gate, up []float32)
 
 //go:noescape
 func rowMaxAVX2(m, s []float32, ld, cols int)

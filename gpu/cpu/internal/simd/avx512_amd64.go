@@ -245,7 +245,7 @@ func adamWAVX512(w, g, m, v []float32, p *AdamW)
 func swigluAVX512(out, gate, up []float32)
 
 //go:noescape
-func swigluBackwardAVX512(dGate, dUp, dOut, gate, up []float32)
+func swigluBackwardAVX512(dGate, dUp, out, dOut, gate, up []float32)
 
 //go:noescape
 func rowMaxAVX512(m, s []float32, ld, cols int)

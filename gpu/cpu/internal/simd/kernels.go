@@ -79,8 +79,8 @@ type Kernels struct {
 	Rotate func(a, b, cos, sin []float32)
 	// SwiGLU sets out = gate·σ(gate)·up.
 	SwiGLU func(out, gate, up []float32)
-	// SwiGLUBackward sets both gradients; dGate may be gate and dUp may be up.
-	SwiGLUBackward func(dGate, dUp, dOut, gate, up []float32)
+	// SwiGLUBackward sets both gradients and out; dGate may be gate, dUp may be up and out may be dOut.
+	SwiGLUBackward func(dGate, dUp, out, dOut, gate, up []float32)
 	// ExpSum sets x = exp(x·scale − shift) and returns the sum in float64, exact to about 1e-7 for any length.
 	ExpSum func(x []float32, scale, shift float32) float64
 	// AdamW updates the weights w and the moments m and v from the gradient g.

@@ -124,12 +124,13 @@ func swigluPortable(out, gate, up []float32) {
 	}
 }
 
-func swigluBackwardPortable(dGate, dUp, dOut, gate, up []float32) {
+func swigluBackwardPortable(dGate, dUp, out, dOut, gate, up []float32) {
 	for i, g := range gate {
 		s := 1 / (1 + exp(-g))
 		d, u := dOut[i], up[i]
 		dUp[i] = d * g * s
 		dGate[i] = d * u * s * (1 + g*(1-s))
+		out[i] = g * s * u
 	}
 }
 

@@ -71,11 +71,11 @@ func vectorTrials(n int) []trial {
 			k.LogSum(s[0], s[1], 0.5)
 		})},
 		{"SwiGLU", []int{n, n, n}, none(func(k *Kernels, s [][]float32) { k.SwiGLU(s[0], s[1], s[2]) })},
-		{"SwiGLUBackward", []int{n, n, n, n, n}, none(func(k *Kernels, s [][]float32) {
-			k.SwiGLUBackward(s[0], s[1], s[2], s[3], s[4])
+		{"SwiGLUBackward", []int{n, n, n, n, n, n}, none(func(k *Kernels, s [][]float32) {
+			k.SwiGLUBackward(s[0], s[1], s[2], s[3], s[4], s[5])
 		})},
 		{"SwiGLUBackward,inPlace", []int{n, n, n}, none(func(k *Kernels, s [][]float32) {
-			k.SwiGLUBackward(s[1], s[2], s[0], s[1], s[2])
+			k.SwiGLUBackward(s[1], s[2], s[0], s[0], s[1], s[2])
 		})},
 		{"AdamW", []int{n, n, n, n}, none(func(k *Kernels, s [][]float32) {
 			for i, v := range s[3] {

@@ -973,19 +973,20 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func swigluBackwardAVX2(dGate, dUp, dOut, gate, up []float32)
-TEXT ·swigluBackwardAVX2(SB), NOSPLIT, $0-120
+// func swigluBackwardAVX2(dGate, dUp, out, dOut, gate, up []float32)
+TEXT ·swigluBackwardAVX2(SB), NOSPLIT, $0-144
 	MOVQ dGate_base+0(FP), AX
 	MOVQ dUp_base+24(FP), BX
-	MOVQ dOut_base+48(FP), DX
-	MOVQ gate_base+72(FP), SI
-	MOVQ up_base+96(FP), DI
+	MOVQ out_base+48(FP), DX
+	MOVQ dOut_base+72(FP), SI
+	MOVQ gate_base+96(FP), DI
+	MOVQ up_base+120(FP), R8
 	MOVQ dGate_len+8(FP), CX
 	SHLQ $2, CX
 l1:
 	CMPQ CX, $32
 	JLT l2
-	VMOVUPS (SI), Y0
+	VMOVUPS (DI), Y0
 	VXORPS Y1, Y1, Y1
 	VSUBPS Y0, Y1, Y1
 	VCMPPS $5, expAVX2<>+0(SB), Y1, Y4
@@ -1011,8 +1012,11 @@ l1:
 	VADDPS expAVX2<>+160(SB), Y1, Y1
 	VMOVUPS expAVX2<>+160(SB), Y2
 	VDIVPS Y1, Y2, Y1
-	VMOVUPS (DX), Y2
-	VMULPS (DI), Y2, Y4
+	VMOVUPS (SI), Y2
+	VMULPS Y1, Y0, Y3
+	VMULPS (R8), Y3, Y3
+	VMOVUPS Y3, (DX)
+	VMULPS (R8), Y2, Y4
 	VMULPS Y1, Y2, Y2
 	VMULPS Y0, Y2, Y3
 	VMOVUPS Y3, (BX)
@@ -1027,6 +1031,7 @@ l1:
 	ADDQ $32, DX
 	ADDQ $32, SI
 	ADDQ $32, DI
+	ADDQ $32, R8
 	SUBQ $32, CX
 	JMP l1
 l2:

@@ -839,8 +839,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func swigluBackwardAVX512(dGate, dUp, dOut, gate, up []float32)
-TEXT ·swigluBackwardAVX512(SB), NOSPLIT, $0-120
+// func swigluBackwardAVX512(dGate, dUp, out, dOut, gate, up []float32)
+TEXT ·swigluBackwardAVX512(SB), NOSPLIT, $0-144
 	VBROADCASTSS expAVX512<>+0(SB), Z21
 	VBROADCASTSS expAVX512<>+4(SB), Z22
 	VBROADCASTSS expAVX512<>+8(SB), Z23
@@ -854,15 +854,16 @@ TEXT ·swigluBackwardAVX512(SB), NOSPLIT, $0-120
 	VBROADCASTSS expAVX512<>+40(SB), Z31
 	MOVQ dGate_base+0(FP), AX
 	MOVQ dUp_base+24(FP), BX
-	MOVQ dOut_base+48(FP), DX
-	MOVQ gate_base+72(FP), SI
-	MOVQ up_base+96(FP), DI
+	MOVQ out_base+48(FP), DX
+	MOVQ dOut_base+72(FP), SI
+	MOVQ gate_base+96(FP), DI
+	MOVQ up_base+120(FP), R8
 	MOVQ dGate_len+8(FP), CX
 	SHLQ $2, CX
 l1:
 	CMPQ CX, $64
 	JLT l2
-	VMOVUPS (SI), Z0
+	VMOVUPS (DI), Z0
 	VPXORD Z1, Z1, Z1
 	VSUBPS Z0, Z1, Z1
 	VMAXPS Z1, Z21, Z1
@@ -882,8 +883,11 @@ l1:
 	VADDPS Z26, Z1, Z1
 	VMOVUPS Z26, Z2
 	VDIVPS Z1, Z2, Z1
-	VMOVUPS (DX), Z2
-	VMULPS (DI), Z2, Z4
+	VMOVUPS (SI), Z2
+	VMULPS Z1, Z0, Z3
+	VMULPS (R8), Z3, Z3
+	VMOVUPS Z3, (DX)
+	VMULPS (R8), Z2, Z4
 	VMULPS Z1, Z2, Z2
 	VMULPS Z0, Z2, Z3
 	VMOVUPS Z3, (BX)
@@ -898,6 +902,7 @@ l1:
 	ADDQ $64, DX
 	ADDQ $64, SI
 	ADDQ $64, DI
+	ADDQ $64, R8
 	SUBQ $64, CX
 	JMP l1
 l2:

@@ -59,14 +59,17 @@ func emitSwiGLU(f *file) {
 			f.op("VMOVUPS", f.v(0), p[0])
 		})
 	})
-	f.function("swigluBackward", "dGate, dUp, dOut, gate, up []float32", false, func(f *function) {
+	f.function("swigluBackward", "dGate, dUp, out, dOut, gate, up []float32", false, func(f *function) {
 		f.loadConstants()
-		f.each([]string{"dGate", "dUp", "dOut", "gate", "up"}, func(p []string) {
+		f.each([]string{"dGate", "dUp", "out", "dOut", "gate", "up"}, func(p []string) {
 			g, s, d, t := f.v(0), f.v(1), f.v(2), f.v(3)
-			f.op("VMOVUPS", p[3], g)
+			f.op("VMOVUPS", p[4], g)
 			f.sigmoid(0, 1, 2, 3, 4)
-			f.op("VMOVUPS", p[2], d)
-			f.op("VMULPS", p[4], d, f.v(4)) // dOut·up, before dUp may overwrite up
+			f.op("VMOVUPS", p[3], d)
+			f.op("VMULPS", s, g, t)
+			f.op("VMULPS", p[5], t, t) // out = gate·σ·up
+			f.op("VMOVUPS", t, p[2])
+			f.op("VMULPS", p[5], d, f.v(4)) // dOut·up, before dUp may overwrite up
 			f.op("VMULPS", s, d, d)         // dOut·σ
 			f.op("VMULPS", g, d, t)         // dUp = dOut·gate·σ
 			f.op("VMOVUPS", t, p[1])
