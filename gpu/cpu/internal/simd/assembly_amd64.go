@@ -143,14 +143,11 @@ func (a *assembly) wrapReductions(k *Kernels, lanes int) {
 		return sum + expSumPortable(x[n:], scale, shift)
 	}
 	k.DotRows = func(out, x, w []float32, ldw int) {
-		n, rows := len(x)&^(lanes-1), len(out)&^3
-		a.dotRows(out[:rows], x[:n], w, ldw)
-		for i := range out {
-			switch row := w[i*ldw:][:len(x)]; {
-			case i >= rows:
-				out[i] = k.Dot(x, row)
-			case n < len(x):
-				out[i] += dotPortable(x[n:], row[n:])
+		n := len(x) &^ (lanes - 1)
+		a.dotRows(out, x[:n], w, ldw)
+		if n < len(x) {
+			for i := range out {
+				out[i] += dotPortable(x[n:], w[i*ldw:][n:len(x)])
 			}
 		}
 	}

@@ -111,54 +111,43 @@ func (f *function) fold(op string, x, t int) {
 	}
 }
 
-// dotRows takes four rows of w at a time; their number is a multiple of four, and x of a register.
+// dotRows goes through one row of w after the other, which is what the processor foresees best: in decoding they come from
+// memory. x is a multiple of a register.
 func (f *function) dotRows() {
-	const rows = 4
 	f.pointer("out", "DI")
 	f.op("MOVQ", "out_len+8(FP)", "R12")
-	f.op("SHRQ", "$2", "R12")
 	f.pointer("w", "R8")
 	f.stride("ldw", "SI")
 	f.times("R12", func() {
 		f.pointer("x", "AX")
 		f.count("x")
-		row := []string{"R8", "R9", "R10", "R11"}
-		for i := 1; i < rows; i++ {
-			f.op("LEAQ", "("+row[i-1]+")(SI*1)", row[i])
-		}
-		f.op("LEAQ", "(R11)(SI*1)", "R13")
-		for i := range 2 * rows {
-			f.clear(i)
-		}
+		f.op("MOVQ", "R8", "R9")
+		f.clear(0)
+		f.clear(1)
 		f.chunks(2*f.width(), func() {
 			for half := range 2 {
 				f.op("VMOVUPS", at("AX", half*f.width()), f.v(8+half))
-				for i, r := range row {
-					f.op("VFMADD231PS", at(r, half*f.width()), f.v(8+half), f.v(2*i+half))
-				}
+				f.op("VFMADD231PS", at("R9", half*f.width()), f.v(8+half), f.v(half))
 			}
-			f.advance(2*f.width(), append(row, "AX")...)
+			f.advance(2*f.width(), "R9", "AX")
 		})
 		f.chunks(f.width(), func() {
 			f.op("VMOVUPS", "(AX)", f.v(8))
-			for i, r := range row {
-				f.op("VFMADD231PS", "("+r+")", f.v(8), f.v(2*i))
-			}
-			f.advance(f.width(), append(row, "AX")...)
+			f.op("VFMADD231PS", "(R9)", f.v(8), f.v(0))
+			f.advance(f.width(), "R9", "AX")
 		})
-		for i := range rows {
-			f.op("VADDPS", f.v(2*i+1), f.v(2*i), f.v(2*i))
-			f.fold("VADDPS", 2*i, 10)
-			f.op("VMOVSS", (&isa{reg: "X"}).v(2*i), at("DI", 4*i))
-		}
-		f.advance(4*rows, "DI")
-		f.op("MOVQ", "R13", "R8")
+		f.op("VADDPS", f.v(1), f.v(0), f.v(0))
+		f.fold("VADDPS", 0, 10)
+		f.op("VMOVSS", (&isa{reg: "X"}).v(0), "(DI)")
+		f.advance(4, "DI")
+		f.op("ADDQ", "SI", "R8")
 	})
 	f.ret()
 }
 
-// dotBlock multiplies a quarter of a register of rows of x with n times four rows of w; k is a multiple of a register.
-// Each of the sums has a register, and in the end one register takes the totals of all.
+// dotBlock multiplies a quarter of a register of rows of x with n times four rows of w, one row of these after the other as
+// dotRows does; k is a multiple of a register. Each of the sums has a register, and in the end one register takes the
+// totals of all.
 func (f *function) dotBlock() {
 	const wide = 4
 	high := f.lanes / wide
@@ -169,31 +158,27 @@ func (f *function) dotBlock() {
 	f.stride("ldw", "R9")
 	f.integer("n", "R12")
 	x, w := []string{"AX", "BX", "R10", "R11"}[:high], "R13"
-	f.op("LEAQ", "(R9)(R9*2)", "R15")
 	f.times("R12", func() {
-		f.pointer("x", "AX")
-		for i := 1; i < high; i++ {
-			f.op("LEAQ", "("+x[i-1]+")(DX*1)", x[i])
-		}
-		f.op("MOVQ", "R8", w)
-		f.stride("k", "CX")
 		for i := range high * wide {
 			f.clear(i)
 		}
-		element := []string{"(" + w + ")", "(" + w + ")(R9*1)", "(" + w + ")(R9*2)", "(" + w + ")(R15*1)"}
-		f.chunks(f.width(), func() {
-			first := high * wide
-			for i, r := range x {
-				f.op("VMOVUPS", "("+r+")", f.v(first+i))
+		for j := range wide {
+			f.pointer("x", "AX")
+			for i := 1; i < high; i++ {
+				f.op("LEAQ", "("+x[i-1]+")(DX*1)", x[i])
 			}
-			for j, e := range element {
-				f.op("VMOVUPS", e, f.v(first+high))
-				for i := range high {
-					f.op("VFMADD231PS", f.v(first+high), f.v(first+i), f.v(i*wide+j))
+			f.op("MOVQ", "R8", w)
+			f.stride("k", "CX")
+			f.chunks(f.width(), func() {
+				row := f.v(high * wide)
+				f.op("VMOVUPS", "("+w+")", row)
+				for i, r := range x {
+					f.op("VFMADD231PS", "("+r+")", row, f.v(i*wide+j))
 				}
-			}
-			f.advance(f.width(), append(x[:high:high], w)...)
-		})
+				f.advance(f.width(), append(x[:high:high], w)...)
+			})
+			f.op("ADDQ", "R9", "R8")
+		}
 		f.totals(high)
 		f.op("MOVQ", "DI", "AX")
 		for i := range high {
@@ -208,7 +193,6 @@ func (f *function) dotBlock() {
 			f.op("ADDQ", "SI", "AX")
 		}
 		f.advance(4*wide, "DI")
-		f.op("LEAQ", "(R8)(R9*4)", "R8")
 	})
 	f.ret()
 }
