@@ -31,7 +31,26 @@ func (b *buffer) floats() []float32 {
 
 // memory counts what is allocated.
 type memory struct {
-	used, limit int64 // bytes; no limit if 0
+	used, limit int64     // bytes; no limit if 0
+	slab        []float32 // the rest of the last one
+}
+
+// A slab is some large pages for tensors that are smaller than one: without them, weights of small models are read a third
+// slower in decoding. Tensors of few small pages would only waste room.
+const slabSize, leastInSlab = 2 * hugePage / 4, 1 << 13
+
+// floats returns n zeros for a tensor.
+func (m *memory) floats(n int) []float32 {
+	if n < leastInSlab || n >= hugePage/4 {
+		return alignedFloats(n)
+	}
+	size := roundUp(n, cacheLine/4)
+	if len(m.slab) < size {
+		m.slab = alignedFloats(slabSize)
+	}
+	x := m.slab[:n:n]
+	m.slab = m.slab[size:]
+	return x
 }
 
 // Alloc returns a zeroed tensor that begins at a cache line.
@@ -48,10 +67,10 @@ func (d *device) Alloc(t gpu.DType, rows, cols int) (gpu.Tensor, error) {
 			gpu.ErrOutOfMemory, rows, cols, size>>20, m.used>>20, m.limit>>20)
 	}
 	d.memory.used += size
-	return gpu.Tensor{Rows: rows, Cols: cols, Type: t, Mem: &buffer{data: alignedFloats(rows * cols)}}, nil
+	return gpu.Tensor{Rows: rows, Cols: cols, Type: t, Mem: &buffer{data: d.memory.floats(rows * cols)}}, nil
 }
 
-// Free lets the garbage collector have the memory.
+// Free lets the garbage collector have the memory, of a slab when all of it is free.
 func (d *device) Free(t gpu.Tensor) {
 	b, ok := t.Mem.(*buffer)
 	if !ok || b.data == nil && t.Len() > 0 {
