@@ -3,40 +3,63 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"athanor/gpu"
 )
 
-// headChunk is how many tokens of gradients of logits the backward keeps, to add to dw at once: as many as one run of the
-// micro-kernel goes through.
-const headChunk = kDepth
+// headRows is about how many rows of logits are one block, with a maximum and a sum of their own for each token.
+const headRows = 56
 
-// lmHead is the projection to the vocabulary with its softmax. Only tokens with something to learn take part: they are
-// gathered first. The backward computes the logits anew, unless the loss is known by then.
+// headLogits is how many logits are kept, as long as enough tokens go through the head together.
+const headLogits = 1 << 24
+
+// lmHead is the projection to the vocabulary with its softmax. Only tokens with something to learn take part.
+//
+// They go through it in chunks, and their logits lie turned, one row for each token of the vocabulary: then w stays where it
+// is, and what is packed are the few rows of x. Blocks of rows of logits become exponentials relative to their own maxima
+// while they are in the cache. When all blocks are done, the maxima and sums of a token give its logp, and a factor for each
+// block that makes gradients of exponentials. The tile that adds to dw multiplies by these, and dx follows.
 type lmHead struct {
-	device        *device
-	x, w, dx, dw  []float32
-	logp, lse     []float64
-	dLogp, dLSE   []float64
-	loss          gpu.TokenLoss // gives these; nil: they are known
-	width, vocab  int
-	tileRows      int     // tokens of a tile: their logits stay in a worker's cache
-	ld            int     // of logits
-	scale         float64 // 1/temperature
-	targets       []int32
-	tokens        []int32 // which tokens take part
-	chunk         []int32 // those of the chunk under way
-	forward       panels  // wᵀ
-	backward      panels  // w
-	forwardBuffer []float32
-	backBuffer    []float32
-	logits        []float32 // [headChunk, ld]: their gradients
-	rows          []float32 // [headChunk, D] of x
+	device       *device
+	x, w, dx, dw []float32
+	logp, lse    []float64
+	dLogp, dLSE  []float64
+	loss         gpu.TokenLoss // gives these; nil: they are known
+	width, vocab int
+	scale        float64 // 1/temperature
+	targets      []int32
+	tokens       []int32 // which tokens take part
+	gradients    bool    // are asked for
+
+	chunk  []int32   // the tokens under way
+	ld     int       // of logits
+	block  int       // rows of a block of logits
+	blocks int       // of the vocabulary
+	high   int       // blocks of a tile
+	logits []float32 // [V, ld], for gradients
+	top    []float32 // [blocks, ld] maxima, and then factors
+	sums   []float32 // [blocks, ld]
+	first  []int32   // of each block: the first token whose target it has, or −1
+	next   []int32   // of each token: the next one with a target in the same block, or −1
+	gather bool      // x of the chunk is rows here and there, and copied
+	rows   []float32 // x of the chunk
+	across panels    // xᵀ
+	down   panels    // x
+
+	// Of each token of the chunk: the logit of its target, the greatest logit, the sum of exponentials relative to that, what
+	// turns these into gradients, and what is added to the target's.
+	wanted, best  []float32
+	totals        []float64
+	factor, extra []float32
+
+	rowsBuffer, acrossBuffer, downBuffer []float32
 }
 
 type headPackPhase struct{ *lmHead }
-type headPhase struct{ *lmHead }
-type headBackwardPhase struct{ *lmHead }
+type headLogitsPhase struct{ *lmHead }
+type headTokensPhase struct{ *lmHead }
+type headGradientPhase struct{ *lmHead }
 
 // LMHead computes logp and lse of each token with a target.
 func (d *device) LMHead(logp, lse []float64, x, w gpu.Tensor, s *gpu.Stream, temperature float64) error {
@@ -46,20 +69,11 @@ func (d *device) LMHead(logp, lse []float64, x, w gpu.Tensor, s *gpu.Stream, tem
 	if len(logp) != x.Rows || lse != nil && len(lse) != x.Rows {
 		panic(fmt.Sprintf("cpu: LMHead: %d logp and %d lse for %d tokens", len(logp), len(lse), x.Rows))
 	}
-	p.logp, p.lse = logp, lse
+	p.logp, p.lse, p.gradients, p.dw = logp, lse, false, nil
 	clear(logp)
 	clear(lse)
-	p.tokens = p.tokens[:0]
-	for n, t := range s.Targets {
-		if t != gpu.NoTarget {
-			p.tokens = append(p.tokens, int32(n))
-		}
-	}
-	if len(p.tokens) > 0 {
-		p.backward = panels{}
-		p.pack()
-		d.pool.run(ceilDiv(len(p.tokens), p.tileRows), headPhase{p})
-	}
+	p.choose(func(int32) bool { return true })
+	p.run()
 	p.logp, p.lse = nil, nil
 	return nil
 }
@@ -72,8 +86,10 @@ func (d *device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperat
 	if len(dLogp) != x.Rows || dLSE != nil && len(dLSE) != x.Rows {
 		panic(fmt.Sprintf("cpu: LMHeadBackward: %d dLogp and %d dLSE for %d tokens", len(dLogp), len(dLSE), x.Rows))
 	}
+	p.setGradients(op, dx, dw, x, w)
 	p.dLogp, p.dLSE = dLogp, dLSE
-	p.gradients(op, dx, dw, x, w, func(n int32) bool { return dLogp[n] != 0 || dLSE != nil && dLSE[n] != 0 })
+	p.choose(func(n int32) bool { return dLogp[n] != 0 || dLSE != nil && dLSE[n] != 0 })
+	p.run()
 	p.dLogp, p.dLSE = nil, nil
 }
 
@@ -85,31 +101,14 @@ func (d *device) LMHeadLoss(logp, lse []float64, dx, dw, x, w gpu.Tensor, s *gpu
 	if len(logp) != x.Rows || len(lse) != x.Rows {
 		panic(fmt.Sprintf("cpu: LMHeadLoss: %d logp and %d lse for %d tokens", len(logp), len(lse), x.Rows))
 	}
+	p.setGradients(op, dx, dw, x, w)
 	p.logp, p.lse, p.loss = logp, lse, loss
 	clear(logp)
 	clear(lse)
-	p.gradients(op, dx, dw, x, w, func(int32) bool { return true })
+	p.choose(func(int32) bool { return true })
+	p.run()
 	p.logp, p.lse, p.loss = nil, nil, nil
 	return nil
-}
-
-// gradients sets dx and adds to dw, of the tokens with a target that matter.
-func (p *lmHead) gradients(op string, dx, dw, x, w gpu.Tensor, matters func(n int32) bool) {
-	p.dx = view(op, "dx", dx, x.Rows, x.Cols)
-	p.dw = optional(op, "dw", dw, w.Rows, w.Cols)
-	clear(p.dx)
-	p.tokens = p.tokens[:0]
-	for n, t := range p.targets {
-		if t != gpu.NoTarget && matters(int32(n)) {
-			p.tokens = append(p.tokens, int32(n))
-		}
-	}
-	if len(p.tokens) > 0 {
-		p.backward = panels{k: p.vocab, n: p.width, pairs: p.device.pairs}
-		p.backward.data = grow(&p.backBuffer, p.backward.size(p.device.kernels.NR))
-		p.pack()
-		p.runBackward()
-	}
 }
 
 func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature float64) {
@@ -118,11 +117,6 @@ func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature floa
 		panic(fmt.Sprintf("cpu: %s: temperature %v", op, temperature))
 	}
 	p.width, p.vocab, p.scale = x.Cols, w.Rows, 1/temperature
-	if p.ld = p.vocab; p.ld%512 == 0 {
-		p.ld += apart // so that rows need not be packed: see rowBlock
-	}
-	mr := p.device.kernels.MR
-	p.tileRows = mr * min(4, max(1, headChunk/mr/(10*len(p.device.workers))))
 	p.x, p.w = view(op, "x", x, -1, -1), view(op, "w", w, -1, x.Cols)
 	for n, t := range s.Targets {
 		if t != gpu.NoTarget && (t < 0 || int(t) >= w.Rows) {
@@ -132,117 +126,253 @@ func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature floa
 	p.targets = s.Targets
 }
 
-// pack packs w for the logits, and for dx if the backward needs it, and reserves what the tiles use.
-func (p *lmHead) pack() {
-	nr := p.device.kernels.NR
-	p.forward = panels{k: p.width, n: p.vocab, pairs: p.device.pairs}
-	p.forward.data = grow(&p.forwardBuffer, p.forward.size(nr))
-	p.device.reserve(p.tileRows*p.width, func(w *worker) *[]float32 { return &w.rows })
-	p.device.reserveBlock(p.tileRows, p.width, p.vocab)
-	n := p.forward.tiles(operand{transposed: true}, nr)
-	if p.backward.k > 0 {
-		n += p.backward.tiles(operand{}, nr)
-		p.device.reserveBlock(p.tileRows, p.vocab, p.width)
-	} else {
-		p.device.reserve(p.tileRows*p.ld, func(w *worker) *[]float32 { return &w.scores })
-	}
-	p.device.pool.run(n, headPackPhase{p})
+func (p *lmHead) setGradients(op string, dx, dw, x, w gpu.Tensor) {
+	p.dx = view(op, "dx", dx, x.Rows, x.Cols)
+	p.dw = optional(op, "dw", dw, w.Rows, w.Cols)
+	p.gradients = true
+	clear(p.dx)
 }
 
+// choose lists the tokens with a target that matter.
+func (p *lmHead) choose(matters func(n int32) bool) {
+	p.tokens = p.tokens[:0]
+	for n, t := range p.targets {
+		if t != gpu.NoTarget && matters(int32(n)) {
+			p.tokens = append(p.tokens, int32(n))
+		}
+	}
+}
+
+// most is how many tokens may be a chunk. Each reads all of w anew, and rounds it if products are of bfloat16, which pays for
+// more tokens if w is wide; but the fewer logits there are, the nearer they stay.
+func (p *lmHead) most() int {
+	n := 512
+	if p.device.pairs && p.width >= 256 {
+		n = 1024
+	}
+	return min(n, max(n/2, headLogits/p.vocab&^63))
+}
+
+// run goes through the tokens in chunks, which are whole panels but for the last.
+func (p *lmHead) run() {
+	n := len(p.tokens)
+	if n == 0 {
+		return
+	}
+	size := min(n, roundUp(ceilDiv(n, ceilDiv(n, p.most())), 2*p.device.kernels.NR))
+	p.reserve(size)
+	for from := 0; from < n; from += size {
+		p.chunk = p.tokens[from:min(n, from+size)]
+		p.runChunk()
+	}
+}
+
+// reserve readies what chunks of up to n tokens use.
+func (p *lmHead) reserve(n int) {
+	d := p.device
+	nr := d.kernels.NR
+	cols := roundUp(n, nr)
+	if p.ld = cols; p.ld%512 == 0 {
+		p.ld += apart // so that rows need not be packed: see rowBlock
+	}
+	p.block = roundUp(headRows, d.kernels.MR)
+	p.blocks, p.high = ceilDiv(p.vocab, p.block), 1
+	if p.blocks >= 16*len(d.workers) {
+		p.high = 2
+	}
+	p.first = slices.Grow(p.first[:0], p.blocks)[:p.blocks]
+	if len(p.next) < cols {
+		p.next, p.totals = make([]int32, cols), make([]float64, cols)
+		p.wanted, p.extra = make([]float32, cols), make([]float32, cols)
+		p.best, p.factor = make([]float32, cols), make([]float32, cols)
+	}
+	grow(&p.top, p.blocks*p.ld)
+	grow(&p.sums, p.blocks*p.ld)
+	grow(&p.rowsBuffer, n*p.width)
+	grow(&p.acrossBuffer, p.xAcross(n).size(nr))
+	d.reserveBlock(p.high*p.block, p.width, cols)
+	if !p.gradients {
+		d.reserve(p.high*p.block*p.ld, func(w *worker) *[]float32 { return &w.scores })
+		return
+	}
+	grow(&p.logits, p.vocab*p.ld)
+	if p.dw != nil {
+		grow(&p.downBuffer, p.xDown(n).size(nr))
+		d.reserveBlock(p.high*p.block, n, p.width)
+	}
+}
+
+// xAcross is n rows of x packed as columns, n rounded up to whole panels, and xDown as rows.
+func (p *lmHead) xAcross(n int) panels {
+	return panels{p.acrossBuffer, p.width, roundUp(n, p.device.kernels.NR), p.device.pairs}
+}
+
+func (p *lmHead) xDown(n int) panels {
+	return panels{p.downBuffer, n, p.width, p.device.pairs}
+}
+
+func (p *lmHead) runChunk() {
+	d, n := p.device, len(p.chunk)
+	p.across, p.down = p.xAcross(n), p.xDown(n)
+	first := int(p.chunk[0])
+	p.rows, p.gather = p.x[first*p.width:], int(p.chunk[n-1]) != first+n-1
+	if p.gather {
+		p.rows = p.rowsBuffer
+	}
+	p.sort()
+	panels, tiles := p.across.n/d.kernels.NR, ceilDiv(p.blocks, p.high)
+	d.pool.run(panels, headPackPhase{p})
+	d.pool.run(tiles, headLogitsPhase{p})
+	d.pool.run(panels, headTokensPhase{p})
+	if p.gradients {
+		d.pool.run(tiles, headGradientPhase{p})
+		p.backward(first)
+	}
+}
+
+// backward sets dx of the chunk, whose first token is first.
+func (p *lmHead) backward(first int) {
+	g := &p.device.gemm
+	g.c = p.dx[first*p.width:]
+	if p.gather {
+		g.c = p.rows // which are packed by now
+	}
+	g.add, g.ldc = nil, p.width
+	g.m, g.n, g.k = len(p.chunk), p.width, p.vocab
+	g.a, g.b = operand{p.logits, p.ld, true}, operand{p.w, p.width, false}
+	g.run()
+	if p.gather {
+		for j, n := range p.chunk {
+			copy(p.dx[int(n)*p.width:][:p.width], p.rows[j*p.width:])
+		}
+	}
+}
+
+// sort makes a list, for each block, of the tokens of the chunk whose targets it has.
+func (p *lmHead) sort() {
+	for i := range p.first {
+		p.first[i] = -1
+	}
+	for j, n := range p.chunk {
+		list := &p.first[int(p.targets[n])/p.block]
+		p.next[j], *list = *list, int32(j)
+	}
+}
+
+// offset is where the logit of the target of token j of the chunk is, in block b, which has it.
+func (p *lmHead) offset(j, b int) int { return (int(p.targets[p.chunk[j]])-b*p.block)*p.ld + j }
+
+// tile packs the x of NR tokens.
 func (p headPackPhase) tile(i, w int) {
-	worker := &p.device.workers[w]
-	b := operand{p.w, p.width, true}
-	if first := p.forward.tiles(b, p.device.kernels.NR); i < first {
-		p.forward.pack(p.device, worker, b, 0, i)
+	d := p.device
+	nr := d.kernels.NR
+	from := i * nr
+	n := min(nr, len(p.chunk)-from)
+	if p.gather {
+		for j, n := range p.chunk[from : from+n] {
+			copy(p.rows[(from+j)*p.width:][:p.width], p.x[int(n)*p.width:])
+		}
+	}
+	b := operand{p.rows, p.width, true}
+	if panel := p.across.panel(i, nr); d.pairs {
+		d.packPairsPanel(&d.workers[w], panel, b, 0, p.width, from, n)
 	} else {
+		d.packPanel(panel, b, 0, p.width, from, n)
+	}
+	if p.dw != nil {
 		b.transposed = false
-		p.backward.pack(p.device, worker, b, 0, i-first)
+		p.down.packRows(d, b, 0, from, n)
 	}
 }
 
-// tile computes logp and lse of some tokens.
-func (p headPhase) tile(i, w int) {
-	worker := &p.device.workers[w]
-	tokens := p.tokens[i*p.tileRows : min(len(p.tokens), (i+1)*p.tileRows)]
-	x := p.gather(worker.rows[:p.tileRows*p.width], tokens)
-	logits := worker.scores[:p.tileRows*p.ld]
-	p.device.multiply(worker, logits, nil, p.ld, operand{x, p.width, false}, 0, len(tokens), 0, p.forward, 0, p.vocab)
-	for j, n := range tokens {
-		row := logits[j*p.ld:][:p.vocab]
-		target := float64(row[p.targets[n]]) * p.scale
-		shift, sum := p.softmax(row)
-		lse := float64(shift) + math.Log(sum)
-		p.logp[n] = target - lse
-		if p.lse != nil {
-			p.lse[n] = lse
-		}
-	}
-}
-
-// softmax replaces a row of logits by exp(logit/temperature − shift) and returns the shift and their sum.
-func (p *lmHead) softmax(row []float32) (shift float32, sum float64) {
-	shift = p.device.kernels.Max(row) * float32(p.scale)
-	return shift, p.device.kernels.ExpSum(row, float32(p.scale), shift)
-}
-
-// runBackward goes through the tokens in chunks: first the gradients of the logits and dx, then dw.
-func (p *lmHead) runBackward() {
-	logits, rows := grow(&p.logits, headChunk*p.ld), grow(&p.rows, headChunk*p.width)
-	for from := 0; from < len(p.tokens); from += headChunk {
-		p.chunk = p.tokens[from:min(len(p.tokens), from+headChunk)]
-		p.device.pool.run(ceilDiv(len(p.chunk), p.tileRows), headBackwardPhase{p})
-		if p.dw == nil {
-			continue
-		}
-		g := &p.device.gemm
-		g.c, g.add, g.ldc = p.dw, p.dw, p.width
-		g.m, g.n, g.k = p.vocab, p.width, len(p.chunk)
-		g.a, g.b = operand{logits, p.ld, true}, operand{rows, p.width, false}
-		g.run()
-	}
-}
-
-// tile computes the gradients of the logits of some tokens, and these tokens' dx.
-func (p headBackwardPhase) tile(i, w int) {
+// tile computes some blocks of logits, their greatest for each token, and their exponentials.
+func (p headLogitsPhase) tile(i, w int) {
 	d, worker := p.device, &p.device.workers[w]
-	first := i * p.tileRows
-	tokens := p.chunk[first:min(len(p.chunk), first+p.tileRows)]
-	x := p.gather(p.rows[first*p.width:], tokens)
-	logits := p.logits[first*p.ld:]
-	d.multiply(worker, logits, nil, p.ld, operand{x, p.width, false}, 0, len(tokens), 0, p.forward, 0, p.vocab)
-	for j, n := range tokens {
-		row := logits[j*p.ld:][:p.vocab]
-		target := float64(row[p.targets[n]]) * p.scale
-		shift, sum := p.softmax(row)
-		dLogp, dLSE := p.derivatives(n, target, shift, sum)
-		d.kernels.Scale(row, float32((dLSE-dLogp)*p.scale/sum))
-		row[p.targets[n]] += float32(dLogp * p.scale)
+	row, m, logits := p.rowsOf(i)
+	if logits == nil {
+		logits = worker.scores
 	}
-	dx := worker.rows[:p.tileRows*p.width]
-	d.multiply(worker, dx, nil, p.width, operand{logits, p.ld, false}, 0, len(tokens), 0, p.backward, 0, p.width)
-	for j, n := range tokens {
-		copy(p.dx[int(n)*p.width:][:p.width], dx[j*p.width:])
+	d.multiply(worker, logits, nil, p.ld, operand{p.w, p.width, false}, row, m, 0, p.across, 0, p.across.n)
+	for b := i * p.high; m > 0; b++ {
+		for j := p.first[b]; j >= 0; j = p.next[j] {
+			p.wanted[j] = logits[p.offset(int(j), b)]
+		}
+		d.kernels.ColumnExp(p.top[b*p.ld:][:p.across.n], p.sums[b*p.ld:][:p.across.n], logits, p.ld, min(m, p.block), float32(p.scale))
+		m -= p.block
+		logits = logits[min(len(logits), p.block*p.ld):]
 	}
 }
 
-// derivatives are those of the loss with respect to logp and lse of token n, given the logit of its target and what
-// softmax returned. With a TokenLoss logp and lse are set as well.
-func (p *lmHead) derivatives(n int32, target float64, shift float32, sum float64) (dLogp, dLSE float64) {
-	if p.loss != nil {
-		lse := float64(shift) + math.Log(sum)
-		p.logp[n], p.lse[n] = target-lse, lse
-		return p.loss(int(n), target-lse, lse)
+// tile computes logp and lse of NR tokens, and what makes gradients of their exponentials.
+func (p headTokensPhase) tile(i, _ int) {
+	k := p.device.kernels
+	from := i * k.NR
+	best, factor := p.best[from:][:k.NR], p.factor[from:][:k.NR]
+	k.ColumnExp(best, factor, p.top[from:], p.ld, p.blocks, float32(p.scale))
+	totals := p.totals[from:][:k.NR]
+	clear(totals)
+	for b := range p.blocks {
+		at := b*p.ld + from
+		sums := p.sums[at:][:len(totals)]
+		for j, f := range p.top[at:][:len(totals)] {
+			totals[j] += float64(f) * float64(sums[j])
+		}
 	}
-	if p.dLSE != nil {
+	for j, n := range p.chunk[from:min(len(p.chunk), from+k.NR)] {
+		lse := float64(best[j])*p.scale + math.Log(totals[j])
+		logp := float64(p.wanted[from+j])*p.scale - lse
+		dLogp, dLSE := p.derivatives(n, logp, lse)
+		factor[j] = float32((dLSE - dLogp) * p.scale / totals[j])
+		p.extra[from+j] = float32(dLogp * p.scale)
+	}
+	if p.gradients {
+		k.ColumnScale(p.top[from:], p.ld, p.blocks, factor)
+	}
+}
+
+// derivatives are those of the loss with respect to logp and lse of token n. These are set where they are asked for.
+func (p *lmHead) derivatives(n int32, logp, lse float64) (dLogp, dLSE float64) {
+	if p.logp != nil {
+		p.logp[n] = logp
+	}
+	if p.lse != nil {
+		p.lse[n] = lse
+	}
+	switch {
+	case p.loss != nil:
+		return p.loss(int(n), logp, lse)
+	case p.dLSE != nil:
 		dLSE = p.dLSE[n]
 	}
-	return p.dLogp[n], dLSE
+	if p.dLogp != nil {
+		dLogp = p.dLogp[n]
+	}
+	return dLogp, dLSE
 }
 
-// gather copies the rows of x of some tokens.
-func (p *lmHead) gather(rows []float32, tokens []int32) []float32 {
-	for j, n := range tokens {
-		copy(rows[j*p.width:][:p.width], p.x[int(n)*p.width:])
+// tile turns some blocks of exponentials into gradients of logits, and adds what follows from them to dw.
+func (p headGradientPhase) tile(i, w int) {
+	d := p.device
+	row, m, logits := p.rowsOf(i)
+	for b := i * p.high; b*p.block < row+m; b++ {
+		block := p.logits[b*p.block*p.ld:]
+		d.kernels.ColumnScale(block, p.ld, min(p.block, p.vocab-b*p.block), p.top[b*p.ld:][:p.across.n])
+		for j := p.first[b]; j >= 0; j = p.next[j] {
+			block[p.offset(int(j), b)] += p.extra[j]
+		}
 	}
-	return rows
+	if p.dw != nil {
+		dw := p.dw[row*p.width:]
+		d.multiply(&d.workers[w], dw, dw, p.width, operand{logits, p.ld, false}, 0, m, 0, p.down, 0, p.width)
+	}
+}
+
+// rowsOf returns the rows of tile i, m from row on, and their logits if these are kept.
+func (p *lmHead) rowsOf(i int) (row, m int, logits []float32) {
+	row = i * p.high * p.block
+	m = min(p.high*p.block, p.vocab-row)
+	if p.gradients {
+		logits = p.logits[row*p.ld:]
+	}
+	return row, m, logits
 }

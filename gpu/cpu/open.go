@@ -37,8 +37,7 @@ type worker struct {
 	a, edge   []float32 // gemm: packed rows of A, and a tile that overhangs C
 	panel     []float32 // gemm: a panel of B that this worker packs for itself
 	pairs     []float32 // packPairsPanel: rounded rows
-	rows      []float32 // lmHead: rows of x or dx
-	scores    []float32 // attention: a block of scores
+	scores    []float32 // attention: a block of scores; lmHead: logits
 	q, o      []float32 // attention: queries, and sums of values
 	keys      []float32 // attention: packed keys
 	values    []float32 // attention: packed values

@@ -78,13 +78,16 @@ func lmHeadLossTrials() []trial {
 			f.lmHeadLoss(f.in(c.N, c.D), f.in(c.V, c.D), f.stream(c.V, c.N), c.temperature, c.frozen)
 		}})
 	}
-	return append(all, trial{name: "noTargets", run: func(f *fixture) {
-		s := f.stream(33, 5)
-		for n := range s.Targets {
-			s.Targets[n] = gpu.NoTarget
-		}
-		f.lmHeadLoss(f.in(5, 16), f.in(33, 16), s, 1, false)
-	}})
+	for _, target := range []int32{gpu.NoTarget, 7} {
+		all = append(all, trial{name: fmt.Sprintf("allTargets%d", target), run: func(f *fixture) {
+			s := f.stream(33, 70)
+			for n := range s.Targets {
+				s.Targets[n] = target
+			}
+			f.lmHeadLoss(f.in(70, 16), f.in(33, 16), s, 1, false)
+		}})
+	}
+	return all
 }
 
 // lmHeadLoss runs both directions, one after the other and, where the device can, at once: the bits are the same.

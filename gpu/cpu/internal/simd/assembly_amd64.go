@@ -37,6 +37,8 @@ type assembly struct {
 	rowScale        func(dst []float32, ldd int, s []float32, ld, cols int, m []float32)
 	logSum          func(m, sum []float32, scale float32)
 	scoreBackward   func(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
+	columnExp       func(m, sum, s []float32, ld, rows int, scale float32)
+	columnScale     func(s []float32, ld, rows int, f []float32)
 	tile, turned    []TileFunc
 
 	// Of pairs: gemm and rowsGemm are then products of pairs.
@@ -54,7 +56,7 @@ func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 			a.probe(n)
 			return n * 2 * 12 * lanes
 		},
-		RowMax: a.rowMax, RowExp: a.rowExp, RowScale: a.rowScale, ScoreBackward: a.scoreBackward, Tile: a.tile, Turned: a.turned,
+		RowMax: a.rowMax, RowExp: a.rowExp, RowScale: a.rowScale, ScoreBackward: a.scoreBackward, ColumnExp: a.columnExp, ColumnScale: a.columnScale, Tile: a.tile, Turned: a.turned,
 	}
 	a.wrapBlocks(&k, lanes)
 	a.wrapReductions(&k, lanes)

@@ -30,6 +30,17 @@ func scoreTrials(n int, k *Kernels) []trial {
 	}
 }
 
+// headTrials are blocks of 1+n%7 rows.
+func headTrials(n int, k *Kernels) []trial {
+	rows, cols := 1+n%7, n%4*k.NR
+	ld := cols + n%3
+	block := (rows-1)*ld + cols
+	return []trial{
+		{"ColumnExp", []int{cols, cols, block}, none(func(k *Kernels, s [][]float32) { k.ColumnExp(s[0], s[1], s[2], ld, rows, 0.5) })},
+		{"ColumnScale", []int{block, cols}, none(func(k *Kernels, s [][]float32) { k.ColumnScale(s[0], ld, rows, s[1]) })},
+	}
+}
+
 // TestTiles compares every number of rows and halves of tiles, several depths and kinds of init with sums in float64.
 func TestTiles(t *testing.T) {
 	for _, k := range Available() {

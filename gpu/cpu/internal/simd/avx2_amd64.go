@@ -34,6 +34,8 @@ var assemblyAVX2 = assembly{
 	rowScale:        rowScaleAVX2,
 	logSum:          logSumAVX2,
 	scoreBackward:   scoreBackwardAVX2,
+	columnExp:       columnExpAVX2,
+	columnScale:     columnScaleAVX2,
 	gemm:            []GemmFunc{nil, gemm1AVX2, gemm2AVX2, gemm3AVX2, gemm4AVX2, gemm5AVX2, gemm6AVX2},
 	tile:            []TileFunc{nil, tile1AVX2, tile2AVX2, tile3AVX2, tile4AVX2, tile5AVX2, tile6AVX2},
 	turned:          []TileFunc{nil, turned1AVX2, turned2AVX2, turned3AVX2, turned4AVX2, turned5AVX2, turned6AVX2},
@@ -185,3 +187,9 @@ func logSumAVX2(m, sum []float32, scale float32)
 
 //go:noescape
 func scoreBackwardAVX2(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
+
+//go:noescape
+func columnExpAVX2(m, sum, s []float32, ld, rows int, scale float32)
+
+//go:noescape
+func columnScaleAVX2(s []float32, ld, rows int, f []float32)

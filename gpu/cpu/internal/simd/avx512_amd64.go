@@ -35,6 +35,8 @@ var assemblyAVX512 = assembly{
 	rowScale:        rowScaleAVX512,
 	logSum:          logSumAVX512,
 	scoreBackward:   scoreBackwardAVX512,
+	columnExp:       columnExpAVX512,
+	columnScale:     columnScaleAVX512,
 	gemm:            []GemmFunc{nil, gemm1AVX512, gemm2AVX512, gemm3AVX512, gemm4AVX512, gemm5AVX512, gemm6AVX512, gemm7AVX512, gemm8AVX512, gemm9AVX512, gemm10AVX512, gemm11AVX512, gemm12AVX512, gemm13AVX512, gemm14AVX512},
 	tile:            []TileFunc{nil, tile1AVX512, tile2AVX512, tile3AVX512, tile4AVX512, tile5AVX512, tile6AVX512, tile7AVX512, tile8AVX512, tile9AVX512, tile10AVX512, tile11AVX512, tile12AVX512, tile13AVX512, tile14AVX512},
 	turned:          []TileFunc{nil, turned1AVX512, turned2AVX512, turned3AVX512, turned4AVX512, turned5AVX512, turned6AVX512, turned7AVX512, turned8AVX512, turned9AVX512, turned10AVX512, turned11AVX512, turned12AVX512, turned13AVX512, turned14AVX512},
@@ -261,3 +263,9 @@ func logSumAVX512(m, sum []float32, scale float32)
 
 //go:noescape
 func scoreBackwardAVX512(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
+
+//go:noescape
+func columnExpAVX512(m, sum, s []float32, ld, rows int, scale float32)
+
+//go:noescape
+func columnScaleAVX512(s []float32, ld, rows int, f []float32)

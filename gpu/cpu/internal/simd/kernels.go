@@ -104,6 +104,14 @@ type Kernels struct {
 	// in s, and the gradient of the scores p·(dp − delta[r])·scale in dp.
 	ScoreBackward func(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
 
+	// The head works on blocks of logits: a row is a token of the vocabulary, a column a token to predict, and rows are ld
+	// apart. There are as many columns as numbers, one of which belongs to each: a multiple of NR.
+
+	// ColumnExp sets m[c] = max_r s[r][c], s = exp((s − m[c])·scale) and sum[c] to each column's sum of that; rows ≥ 1.
+	ColumnExp func(m, sum, s []float32, ld, rows int, scale float32)
+	// ColumnScale multiplies column c by f[c].
+	ColumnScale func(s []float32, ld, rows int, f []float32)
+
 	// Pairs is what products of bfloat16 are made of; nil where the set has none.
 	Pairs *Pairs
 }

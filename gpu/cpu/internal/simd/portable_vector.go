@@ -144,6 +144,32 @@ func expSumPortable(x []float32, scale, shift float32) float64 {
 	return sum
 }
 
+func columnExpPortable(m, sum, s []float32, ld, rows int, scale float32) {
+	copy(m, s)
+	for r := range rows {
+		for c, x := range s[r*ld:][:len(m)] {
+			m[c] = max(m[c], x)
+		}
+	}
+	clear(sum)
+	for r := range rows {
+		row := s[r*ld:][:len(m)]
+		for c, x := range row {
+			row[c] = exp((x - m[c]) * scale)
+			sum[c] += row[c]
+		}
+	}
+}
+
+func columnScalePortable(s []float32, ld, rows int, f []float32) {
+	for r := range rows {
+		row := s[r*ld:][:len(f)]
+		for c := range row {
+			row[c] *= f[c]
+		}
+	}
+}
+
 func adamWPortable(w, g, m, v []float32, p *AdamW) {
 	for i := range w {
 		d := g[i] * p.GradScale

@@ -35,7 +35,7 @@ func TestSetsAgree(t *testing.T) {
 	for _, k := range Available() {
 		t.Run(k.Name, func(t *testing.T) {
 			for n := range 100 {
-				for _, trial := range slices.Concat(vectorTrials(n), rowTrials(n), scoreTrials(n, k), blockTrials(n, k)) {
+				for _, trial := range slices.Concat(vectorTrials(n), rowTrials(n), scoreTrials(n, k), headTrials(n, k), blockTrials(n, k)) {
 					t.Run(fmt.Sprintf("%s/%d", trial.name, n), func(t *testing.T) { trial.compare(t, k) })
 				}
 			}

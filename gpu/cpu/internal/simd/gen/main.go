@@ -40,6 +40,7 @@ func files() map[string]string {
 		emitReductions(vector)
 		emitElementwise(vector)
 		emitAttention(vector)
+		emitHead(vector)
 		all["matrix_"+set.name+"_amd64.s"] = matrix.assembly()
 		all["vector_"+set.name+"_amd64.s"] = vector.assembly()
 		all[set.name+"_amd64.go"] = declarations(set, matrix, vector)
