@@ -14,6 +14,7 @@ type gemm struct {
 	ldc     int       // of both
 	a, b    operand
 	m, n, k int
+	deep    bool // k is so large that neither a nor b stays in a cache
 
 	k0     int // first k of this round
 	packed panels
@@ -37,13 +38,13 @@ func (g *gemm) run() {
 		return
 	}
 	g.partition()
-	g.device.reserveBlock(mostPanels*g.device.kernels.MR, g.k, g.n)
+	g.device.reserveBlock(g.mostPanels()*g.device.kernels.MR, g.k, g.n)
 	if g.placed() {
 		g.runPlaced()
 	} else {
 		g.runPacked()
 	}
-	g.c, g.add, g.a, g.b = nil, nil, operand{}, operand{}
+	g.c, g.add, g.a, g.b, g.deep = nil, nil, operand{}, operand{}, false
 }
 
 // runPacked packs B, as much of it at a time as packLimit allows, and then computes the tiles of C.
@@ -59,8 +60,16 @@ func (g *gemm) runPacked() {
 }
 
 // mostPanels and leastPanels are how many panels of A a tile has: all of them packed stay in the second-level cache, and
-// a panel of B is worth fetching.
-const mostPanels, leastPanels = 8, 2
+// a panel of B is worth fetching. Where B comes from memory, and each tile packs it, that is worth more: then they are up to
+// deepPanels.
+const mostPanels, leastPanels, deepPanels = 8, 2, 20
+
+func (g *gemm) mostPanels() int {
+	if g.deep && g.placed() {
+		return deepPanels
+	}
+	return mostPanels
+}
 
 // A rect is a part of C: m rows from row on, a multiple of MR, and n columns from col on, a multiple of NR.
 type rect struct{ row, m, col, n int }
@@ -96,7 +105,7 @@ func (g *gemm) partition() {
 // partitionPlaced does it where each tile packs both its operands: as high as the second-level cache allows, and what
 // share says is cut from the columns.
 func (g *gemm) partitionPlaced(high, wide, share int) {
-	rows := ceilDiv(high, ceilDiv(high, mostPanels))
+	rows := ceilDiv(high, ceilDiv(high, g.mostPanels()))
 	for at := 0; at < high; at += rows {
 		end := min(high, at+rows)
 		for col := 0; col < wide; {

@@ -238,7 +238,7 @@ func (p *lmHead) backward(first int) {
 		g.c = p.rows // which are packed by now
 	}
 	g.add, g.ldc = nil, p.width
-	g.m, g.n, g.k = len(p.chunk), p.width, p.vocab
+	g.m, g.n, g.k, g.deep = len(p.chunk), p.width, p.vocab, true
 	g.a, g.b = operand{p.logits, p.ld, true}, operand{p.w, p.width, false}
 	g.run()
 	if p.gather {
