@@ -23,6 +23,7 @@ const headLogits = 1 << 24
 type lmHead struct {
 	device       *device
 	x, w, dx, dw []float32
+	add          []float32 // what dw starts from, or nil
 	logp, lse    []float64
 	dLogp, dLSE  []float64
 	loss         gpu.TokenLoss // gives these; nil: they are known
@@ -86,9 +87,9 @@ func (d *device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperat
 	if len(dLogp) != x.Rows || dLSE != nil && len(dLSE) != x.Rows {
 		panic(fmt.Sprintf("cpu: LMHeadBackward: %d dLogp and %d dLSE for %d tokens", len(dLogp), len(dLSE), x.Rows))
 	}
-	p.setGradients(op, dx, dw, x, w)
 	p.dLogp, p.dLSE = dLogp, dLSE
 	p.choose(func(n int32) bool { return dLogp[n] != 0 || dLSE != nil && dLSE[n] != 0 })
+	p.setGradients(op, dx, dw, x, w)
 	p.run()
 	p.dLogp, p.dLSE = nil, nil
 }
@@ -101,11 +102,11 @@ func (d *device) LMHeadLoss(logp, lse []float64, dx, dw, x, w gpu.Tensor, s *gpu
 	if len(logp) != x.Rows || len(lse) != x.Rows {
 		panic(fmt.Sprintf("cpu: LMHeadLoss: %d logp and %d lse for %d tokens", len(logp), len(lse), x.Rows))
 	}
-	p.setGradients(op, dx, dw, x, w)
 	p.logp, p.lse, p.loss = logp, lse, loss
 	clear(logp)
 	clear(lse)
 	p.choose(func(int32) bool { return true })
+	p.setGradients(op, dx, dw, x, w)
 	p.run()
 	p.logp, p.lse, p.loss = nil, nil, nil
 	return nil
@@ -127,10 +128,14 @@ func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature floa
 }
 
 func (p *lmHead) setGradients(op string, dx, dw, x, w gpu.Tensor) {
-	p.dx = view(op, "dx", dx, x.Rows, x.Cols)
-	p.dw = optional(op, "dw", dw, w.Rows, w.Cols)
 	p.gradients = true
+	p.dx = view(op, "dx", dx, x.Rows, x.Cols)
 	clear(p.dx)
+	if len(p.tokens) == 0 || dw.IsZero() {
+		p.dw = optional(op, "dw", dw, w.Rows, w.Cols)
+		return
+	}
+	p.dw, p.add = sum(op, "dw", dw, w.Rows, w.Cols)
 }
 
 // choose lists the tokens with a target that matter.
@@ -226,6 +231,7 @@ func (p *lmHead) runChunk() {
 	d.pool.run(panels, headTokensPhase{p})
 	if p.gradients {
 		d.pool.run(tiles, headGradientPhase{p})
+		p.add = p.dw
 		p.backward(first)
 	}
 }
@@ -362,8 +368,8 @@ func (p headGradientPhase) tile(i, w int) {
 		}
 	}
 	if p.dw != nil {
-		dw := p.dw[row*p.width:]
-		d.multiply(&d.workers[w], dw, dw, p.width, operand{logits, p.ld, false}, 0, m, 0, p.down, 0, p.width)
+		at := row * p.width
+		d.multiply(&d.workers[w], p.dw[at:], rowsFrom(p.add, at), p.width, operand{logits, p.ld, false}, 0, m, 0, p.down, 0, p.width)
 	}
 }
 
