@@ -116,7 +116,7 @@ type attendTile struct {
 	fade      []float32 // scratch: a factor for each of MR queries
 	o         []float32 // [queries][E]: Σ exp(scale·(score − top))·value
 	wide      int       // how far rows of o are apart
-	ahead     errands
+	tiler     tiler
 }
 
 // tile attends from the queries of one span and group.
@@ -124,6 +124,7 @@ func (a attendPhase) tile(i, w int) {
 	d, s := a.device, a.queries[i]
 	worker, rows, nr := &d.workers[w], s.to-s.from, d.kernels.NR
 	t := attendTile{attention: a.attention, worker: worker, groupSpan: s, o: worker.o, wide: roundUp(a.size, nr)}
+	t.tiler.kernels = d.kernels
 	t.top, t.sum, t.fade = worker.col[:rows], worker.col[rows:][:rows], worker.col[2*rows:]
 	t.pack()
 	if i += len(d.workers); i < len(a.queries) {
@@ -165,16 +166,16 @@ func (d *device) packColumns(dst []float32, a operand, size, n int) {
 func (t *attendTile) lookAhead(next groupSpan) {
 	n, perGroup := next.to-next.start, t.heads/t.groups
 	rows, width := next.to-next.from, t.heads*t.size
-	t.ahead.calls = 4 * perGroup * ceilDiv(t.to-t.from, t.device.kernels.MR)
+	ahead := &t.tiler.errands
 	if next.start != t.start || next.group != t.group {
 		for _, x := range [][]float32{t.k, t.v} {
 			o := t.operandK(x, next.start, next.group)
-			t.ahead.add(o.data, o.ld, n, t.size)
+			ahead.add(o.data, o.ld, n, t.size)
 		}
 	}
 	at := next.from*width + next.group*perGroup*t.size
-	t.ahead.add(t.q[at:], width, rows, perGroup*t.size)
-	t.ahead.add(t.out[at:], width, rows, perGroup*t.size)
+	ahead.add(t.q[at:], width, rows, perGroup*t.size)
+	ahead.add(t.out[at:], width, rows, perGroup*t.size)
 }
 
 // head attends from the queries of one head.
@@ -206,15 +207,12 @@ func (t *attendTile) head(h int) {
 // block attends from high queries to n keys from key on; the first query is row r of the span, and row 0 of q.
 func (t *attendTile) block(q operand, r, high, key, n int) {
 	k, scores, half := t.device.kernels, t.worker.scores, t.device.kernels.NR/2
-	tile, cols, at := k.Tile[high], roundUp(n, half), key-t.start
-	t.ahead.fetch(t.device)
-	tile(t.size, cols/half, q.data, q.ld, t.keys[at*t.size:], k.NR*t.size, scores, scoreStep, nil, 0)
-	t.ahead.fetch(t.device)
-	maskAfter(scores, scoreStep, high, cols, t.from+r+1-key)
+	cols, at, seen := roundUp(n, half), key-t.start, t.from+r+1-key
+	t.tiler.multiply(blockA{data: q.data, ld: q.ld, rows: high}, t.size, cols/half, t.keys[at*t.size:], k.NR*t.size, scores, scoreStep, nil)
 	top, sum, o := t.top[r:][:high], t.sum[r:][:high], t.o[r*t.wide:]
 	fade, init := t.fade[:high], []float32(nil)
 	copy(fade, top)
-	k.RowMax(top, scores, scoreStep, cols)
+	k.RowMax(top, scores, scoreStep, cols, seen)
 	if at > 0 {
 		for i := range fade {
 			fade[i] = float32(math.Exp(float64((fade[i] - top[i]) * t.scale)))
@@ -223,10 +221,9 @@ func (t *attendTile) block(q operand, r, high, key, n int) {
 		k.RowScale(o, t.wide, o, t.wide, t.wide, fade)
 		init = o
 	}
-	k.RowExp(scores, scoreStep, cols, t.scale, top, sum)
-	t.ahead.fetch(t.device)
-	tile(n, ceilDiv(t.size, half), scores, scoreStep, t.values.data[at*k.NR:], t.values.k*k.NR, o, t.wide, init, t.wide)
-	t.ahead.fetch(t.device)
+	k.RowExp(scores, scoreStep, cols, seen, t.scale, top, sum)
+	p := blockA{data: scores, ld: scoreStep, rows: high, diagonal: n == seen+high-1}
+	t.tiler.multiply(p, n, ceilDiv(t.size, half), t.values.data[at*k.NR:], t.values.k*k.NR, o, t.wide, init)
 }
 
 // finish sets the output of high queries from row r of the span on.
@@ -247,24 +244,6 @@ func (t *attendTile) finish(h, r, high int) {
 	}
 }
 
-// never is scores of keys that must not be seen, for any NR.
-var never = func() (x [cacheLine]float32) {
-	for i := range x {
-		x[i] = float32(math.Inf(-1))
-	}
-	return x
-}()
-
-// maskAfter sets those of cols scores that a query must not see to −∞. The first query sees seen keys of the block, each
-// query after it one more.
-func maskAfter(scores []float32, ld, rows, cols, seen int) {
-	for i := range rows {
-		if seen+i < cols {
-			copy(scores[i*ld+max(0, seen+i):i*ld+cols], never[:])
-		}
-	}
-}
-
 // longest is the most blocks of any segment.
 func longest(spans []span, size int) int {
 	if len(spans) == 0 {
@@ -272,30 +251,4 @@ func longest(spans []span, size int) int {
 	}
 	s := slices.MaxFunc(spans, func(a, b span) int { return (a.end - a.start) - (b.end - b.start) })
 	return ceilDiv(s.end-s.start, size)
-}
-
-// errands are what a tile calls for while it works, to be in the cache when the next tile of this worker needs it: rows that
-// are short and far apart, which the processor itself does not foresee.
-type errands struct {
-	parts [8]ahead
-	count int
-	calls int // of fetch until all should be there
-	turn  int
-}
-
-// add adds rows of cols elements that are ld apart.
-func (e *errands) add(data []float32, ld, rows, cols int) {
-	e.parts[e.count] = ahead{data, ld, rows, cols, rows}
-	e.count++
-}
-
-// fetch calls for a share of one part, each in turn.
-func (e *errands) fetch(d *device) {
-	if e.count == 0 {
-		return
-	}
-	part := &e.parts[e.turn]
-	part.step = ceilDiv(part.rows*e.count, max(e.calls, e.count))
-	part.fetch(d)
-	e.turn, e.calls = (e.turn+1)%e.count, e.calls-1
 }

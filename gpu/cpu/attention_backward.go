@@ -4,14 +4,13 @@ import (
 	"math"
 
 	"athanor/gpu"
-	"athanor/gpu/cpu/internal/simd"
 )
 
 // gradBlock is how many keys, and how many queries, a tile of the backward handles: a multiple of every NR.
 const gradBlock = 256
 
-// gradStep is how far rows of scores are apart: there is room for the zeros that tiles of keys read.
-const gradStep = gradBlock + 2*apart
+// gradStep is how far rows of scores are apart.
+const gradStep = gradBlock + apart
 
 // attentionBackward recomputes the scores block by block and sums the gradients.
 //
@@ -114,7 +113,7 @@ type attendBackwardTile struct {
 	packedKeys    panels
 	dk, dv        []float32 // from the first key on
 	first         bool      // these are set, not added to
-	ahead         errands
+	tiler         tiler
 }
 
 // meeting returns the keys and queries of tile i of this round, or false if there are none.
@@ -134,6 +133,7 @@ func (a attendBackwardPhase) tile(i, w int) {
 	}
 	x, d, g := a.scratch(w), a.device, i%a.groups
 	t := attendBackwardTile{attentionBackward: a.attentionBackward, x: x, keys: keys, queries: queries, first: a.round == 0}
+	t.tiler.kernels = d.kernels
 	n, width := keys.to-keys.from, a.groups*a.size
 	at := keys.from*width + g*a.size
 	t.dk, t.dv = a.dk[at:], a.dv[at:]
@@ -157,15 +157,14 @@ func (t *attendBackwardTile) lookAhead(i int) {
 	if !ok {
 		return
 	}
-	a, perGroup := t.attentionBackward, t.heads/t.groups
-	t.ahead.calls = 3 * perGroup * ceilDiv(t.queries.to-t.queries.from, t.device.kernels.MR)
+	a, perGroup, ahead := t.attentionBackward, t.heads/t.groups, &t.tiler.errands
 	width := t.groups * t.size
 	for _, x := range [][]float32{a.k, a.v, a.dk, a.dv} {
-		t.ahead.add(x[keys.from*width+i%t.groups*t.size:], width, keys.to-keys.from, t.size)
+		ahead.add(x[keys.from*width+i%t.groups*t.size:], width, keys.to-keys.from, t.size)
 	}
 	width = t.heads * t.size
 	for _, x := range [][]float32{a.q, a.dout, a.out, a.dq} {
-		t.ahead.add(x[queries.from*width+i%t.groups*perGroup*t.size:], width, queries.to-queries.from, perGroup*t.size)
+		ahead.add(x[queries.from*width+i%t.groups*perGroup*t.size:], width, queries.to-queries.from, perGroup*t.size)
 	}
 }
 
@@ -198,7 +197,6 @@ func (t *attendBackwardTile) head(h int) {
 		from := max(0, t.keys.from+j-t.queries.from) // the first query that sees any of these keys
 		t.toKeys(t.dv[j*t.groups*t.size:], x.s[from*gradStep+j:], packedOut, from, high)
 		t.toKeys(t.dk[j*t.groups*t.size:], x.ds[from*gradStep+j:], packedQ, from, high)
-		t.ahead.fetch(d)
 	}
 	t.first = false
 }
@@ -207,40 +205,38 @@ func (t *attendBackwardTile) head(h int) {
 // block, and adds to the gradients of these queries.
 func (t *attendBackwardTile) fromQueries(h, r, high int, q, dout operand) {
 	k, x, first := t.device.kernels, t.x, t.queries.from+r
-	half, s, ds := k.NR/2, x.s[r*gradStep:], x.ds[r*gradStep:]
+	s, ds := x.s[r*gradStep:], x.ds[r*gradStep:]
 	n := min(t.keys.to, first+high) - t.keys.from // keys that any of these queries sees
-	cols := roundUp(n, half)
-	t.ahead.fetch(t.device)
-	k.Tile[high](t.size, cols/half, q.data, q.ld, x.keysT, k.NR*t.size, s, gradStep, nil, 0)
-	k.Tile[high](t.size, cols/half, dout.data, dout.ld, x.valuesT, k.NR*t.size, ds, gradStep, nil, 0)
-	maskAfter(s, gradStep, high, cols, first+1-t.keys.from)
+	halves, seen := ceilDiv(n, k.NR/2), first+1-t.keys.from
+	t.tiler.multiply(blockA{data: q.data, ld: q.ld, rows: high}, t.size, halves, x.keysT, k.NR*t.size, s, gradStep, nil)
+	t.tiler.multiply(blockA{data: dout.data, ld: dout.ld, rows: high}, t.size, halves, x.valuesT, k.NR*t.size, ds, gradStep, nil)
 	width := t.heads * t.size
 	at := first*width + h*t.size
+	lse, delta := x.lse[:high], x.delta[:high]
+	if t.round == 0 { // which all queries go through
+		k.RowDot(delta, dout.data, dout.ld, t.out[at:], width, t.size)
+	}
 	for i := range high {
 		number := (first+i)*t.heads + h
-		if t.round == 0 { // which all queries go through
-			t.delta[number] = k.Dot(dout.data[i*dout.ld:][:t.size], t.out[at+i*width:][:t.size])
-		}
-		x.lse[i], x.delta[i] = t.lse[number], t.delta[number]
-	}
-	k.ScoreBackward(s, ds, gradStep, cols, t.scale, x.lse[:high], x.delta[:high])
-	if first+high < t.keys.to { // a tile of keys that begins among these n ends less than MR after them
-		for i := range high {
-			clear(s[i*gradStep+cols:][:apart])
-			clear(ds[i*gradStep+cols:][:apart])
+		lse[i] = t.lse[number]
+		if t.round == 0 {
+			t.delta[number] = delta[i]
+		} else {
+			delta[i] = t.delta[number]
 		}
 	}
-	t.ahead.fetch(t.device)
-	t.add(t.dq[at:], width, t.round == 0, k.Tile[high], n, ds, t.packedKeys, 0, high)
+	k.ScoreBackward(s, ds, gradStep, halves*k.NR/2, seen, t.scale, lse, delta)
+	t.add(t.dq[at:], width, t.round == 0, blockA{data: ds, ld: gradStep, rows: high, diagonal: t.round == 0}, n, t.packedKeys, 0)
 }
 
 // toKeys adds the products of columns of s, as many as high says, and the rows of b from one on to gradients of as many keys.
 func (t *attendBackwardTile) toKeys(to, s []float32, b panels, from, high int) {
-	t.add(to, t.groups*t.size, t.first, t.device.kernels.Turned[high], b.k-from, s, b, from, high)
+	p := blockA{data: s, ld: gradStep, rows: high, turned: true, diagonal: t.round == 0}
+	t.add(to, t.groups*t.size, t.first, p, b.k-from, b, from)
 }
 
 // add adds a product of scores and n rows of b, from one on, to rows of gradients that are ld apart, or sets these.
-func (t *attendBackwardTile) add(to []float32, ld int, set bool, tile simd.TileFunc, n int, s []float32, b panels, from, rows int) {
+func (t *attendBackwardTile) add(to []float32, ld int, set bool, p blockA, n int, b panels, from int) {
 	k := t.device.kernels
 	half, rest, step := k.NR/2, b.data[from*k.NR:], b.k*k.NR
 	if t.size%half == 0 {
@@ -248,12 +244,12 @@ func (t *attendBackwardTile) add(to []float32, ld int, set bool, tile simd.TileF
 		if set {
 			init = nil
 		}
-		tile(n, t.size/half, s, gradStep, rest, step, to, ld, init, ld)
+		t.tiler.multiply(p, n, t.size/half, rest, step, to, ld, init)
 		return
 	}
 	wide := roundUp(t.size, half)
-	tile(n, wide/half, s, gradStep, rest, step, t.x.edge, wide, nil, 0)
-	for i := range rows {
+	t.tiler.multiply(p, n, wide/half, rest, step, t.x.edge, wide, nil)
+	for i := range p.rows {
 		row := t.x.edge[i*wide:][:t.size]
 		if set {
 			copy(to[i*ld:], row)

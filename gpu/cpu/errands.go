@@ -1,0 +1,81 @@
+package cpu
+
+import "athanor/gpu/cpu/internal/simd"
+
+// errands are what a tile of attention calls for while it multiplies, to be in the cache when the next tile of this worker
+// needs it: rows that are short and far apart, which the processor itself does not foresee.
+type errands struct {
+	parts [8]farRows
+	count int
+	turn  int // the part under way
+}
+
+// farRows are rows of cols elements that are ld apart.
+type farRows struct {
+	data           []float32
+	ld, rows, cols int
+	at             int // the next row to call for
+}
+
+// calledAtOnce is how many elements of a row a micro-kernel calls for; see simd.TileFunc.
+const calledAtOnce = 2 * cacheLine / 4
+
+// add adds rows of cols elements that are ld apart.
+func (e *errands) add(data []float32, ld, rows, cols int) {
+	e.parts[e.count] = farRows{data, ld, rows, cols, 0}
+	e.count++
+}
+
+// nowhere is what micro-kernels call for when there is nothing left.
+var nowhere [calledAtOnce]float32
+
+// take returns what a kernel shall call for that does so n times. As it knows no end, it may go too far.
+func (e *errands) take(n int) (rows []float32, ld int) {
+	for e.turn < e.count {
+		p := &e.parts[e.turn]
+		if p.at < p.rows {
+			rows, p.at = p.data[p.at*p.ld:], p.at+n
+			return rows, p.ld
+		}
+		if p.cols -= calledAtOnce; p.cols > 0 {
+			p.data, p.at = p.data[calledAtOnce:], 0
+		} else {
+			e.turn++
+		}
+	}
+	return nowhere[:], 0
+}
+
+// A tiler multiplies for a tile of attention, and runs its errands.
+type tiler struct {
+	kernels *simd.Kernels
+	errands errands
+}
+
+// A blockA is an operand A of few rows, or of as few columns if it is turned. If it is diagonal, its last row ends where it
+// does and each row before that one step earlier; or its first column begins where it does and each after that one step later.
+// What lies beyond is zeros.
+type blockA struct {
+	data             []float32
+	ld, rows         int
+	turned, diagonal bool
+}
+
+// multiply sets c = init + a·b, where b is panels that begin step elements apart, for a depth of kc and as many halves of
+// panels as halves says.
+func (t *tiler) multiply(a blockA, kc, halves int, b []float32, step int, c []float32, ldc int, init []float32) {
+	k, steps := t.kernels, kc
+	tiles, wedge := k.Tile, k.Wedge
+	if a.turned {
+		tiles, wedge = k.Turned, k.TurnedWedge
+	}
+	tile := tiles[a.rows]
+	if a.diagonal && a.rows == k.MR {
+		tile, steps = wedge, kc-k.MR+1
+	}
+	if a.rows < k.MR {
+		steps = 0
+	}
+	next, ldn := t.errands.take(halves / 2 * (steps / 4) * 2)
+	tile(kc, halves, a.data, a.ld, b, step, c, ldc, init, ldc, next, ldn)
+}
