@@ -176,18 +176,19 @@ func (t *attendTile) lookAhead(next groupSpan) {
 	at := next.from*width + next.group*perGroup*t.size
 	ahead.add(t.q[at:], width, rows, perGroup*t.size)
 	ahead.add(t.out[at:], width, rows, perGroup*t.size)
+	ahead.plan(2 * perGroup * ceilDiv(t.to-t.start, keyBlock) * ceilDiv(t.to-t.from, t.device.kernels.MR))
 }
 
 // head attends from the queries of one head.
 func (t *attendTile) head(h int) {
-	d, width, rows := t.device, t.heads*t.size, t.to-t.from
+	d, width, rows, mr := t.device, t.heads*t.size, t.to-t.from, t.device.kernels.MR
 	for c := range t.top {
 		t.top[c], t.sum[c] = float32(math.Inf(-1)), 0
 	}
 	q := d.wellPlaced(t.worker.q, operand{t.q[t.from*width+h*t.size:], width, false}, rows, t.size)
 	for key := t.start; key < t.to; key += keyBlock {
-		for r := 0; r < rows; r += d.kernels.MR {
-			high := min(d.kernels.MR, rows-r)
+		for r := (rows - 1) / mr * mr; r >= 0; r -= mr {
+			high := min(mr, rows-r)
 			seen := t.from + r + high - key // by the last of these queries
 			if seen <= 0 {
 				continue

@@ -166,6 +166,8 @@ func (t *attendBackwardTile) lookAhead(i int) {
 	for _, x := range [][]float32{a.q, a.dout, a.out, a.dq} {
 		ahead.add(x[queries.from*width+i%t.groups*perGroup*t.size:], width, queries.to-queries.from, perGroup*t.size)
 	}
+	mr := t.device.kernels.MR
+	ahead.plan(perGroup * (3*ceilDiv(t.queries.to-t.queries.from, mr) + 2*ceilDiv(t.keys.to-t.keys.from, mr)))
 }
 
 // wellPlaced returns an operand A whose rows can be read where they lie: see rowBlock.
@@ -189,7 +191,7 @@ func (t *attendBackwardTile) head(h int) {
 	packedQ.packRows(d, q, 0, 0, n)
 	packedOut.packRows(d, dout, 0, 0, n)
 	q, dout = d.wellPlaced(x.qRows, q, n, t.size), d.wellPlaced(x.doutRows, dout, n, t.size)
-	for r := 0; r < n; r += mr {
+	for r := (n - 1) / mr * mr; r >= 0; r -= mr {
 		t.fromQueries(h, r, min(mr, n-r), operand{q.data[r*q.ld:], q.ld, false}, operand{dout.data[r*dout.ld:], dout.ld, false})
 	}
 	for j := 0; j < min(t.keys.to, t.queries.to)-t.keys.from; j += mr {

@@ -3,14 +3,17 @@ package cpu
 import "athanor/gpu/cpu/internal/simd"
 
 // errands are what a tile of attention calls for while it multiplies, to be in the cache when the next tile of this worker
-// needs it: rows that are short and far apart, which the processor itself does not foresee.
+// needs it: rows that are short and far apart, which the processor itself does not foresee. Micro-kernels run most of them;
+// what these do not get round to, as short segments have few whole tiles, the caller does.
 type errands struct {
 	parts [8]farRows
 	count int
 	turn  int // the part under way
+	share int // how many rows each product should call for, so that all will have been
+	owed  int // how many rows too few were called for up to now
 }
 
-// farRows are rows of cols elements that are ld apart.
+// farRows are rows of cols elements that are ld apart, of which calledAtOnce are called for at a time.
 type farRows struct {
 	data           []float32
 	ld, rows, cols int
@@ -26,16 +29,35 @@ func (e *errands) add(data []float32, ld, rows, cols int) {
 	e.count++
 }
 
+// plan spreads the errands over a number of products.
+func (e *errands) plan(products int) {
+	all := 0
+	for _, p := range e.parts[:e.count] {
+		all += p.rows * ceilDiv(p.cols, calledAtOnce)
+	}
+	e.share = ceilDiv(all, products)
+}
+
 // nowhere is what micro-kernels call for when there is nothing left.
 var nowhere [calledAtOnce]float32
 
 // take returns what a kernel shall call for that does so n times. As it knows no end, it may go too far.
 func (e *errands) take(n int) (rows []float32, ld int) {
+	p := e.part()
+	if p == nil {
+		return nowhere[:], 0
+	}
+	e.owed -= n
+	rows, p.at = p.data[p.at*p.ld:], p.at+n
+	return rows, p.ld
+}
+
+// part is the part under way, or nil if all is done.
+func (e *errands) part() *farRows {
 	for e.turn < e.count {
 		p := &e.parts[e.turn]
 		if p.at < p.rows {
-			rows, p.at = p.data[p.at*p.ld:], p.at+n
-			return rows, p.ld
+			return p
 		}
 		if p.cols -= calledAtOnce; p.cols > 0 {
 			p.data, p.at = p.data[calledAtOnce:], 0
@@ -43,7 +65,20 @@ func (e *errands) take(n int) (rows []float32, ld int) {
 			e.turn++
 		}
 	}
-	return nowhere[:], 0
+	return nil
+}
+
+// catchUp is called after each product, and calls for what is owed by then.
+func (e *errands) catchUp(k *simd.Kernels) {
+	for e.owed += e.share; e.owed > 0; {
+		p := e.part()
+		if p == nil {
+			return
+		}
+		n := min(e.owed, p.rows-p.at)
+		k.Fetch(p.data[p.at*p.ld:], p.ld, n, min(p.cols, calledAtOnce))
+		p.at, e.owed = p.at+n, e.owed-n
+	}
 }
 
 // A tiler multiplies for a tile of attention, and runs its errands.
@@ -78,4 +113,5 @@ func (t *tiler) multiply(a blockA, kc, halves int, b []float32, step int, c []fl
 	}
 	next, ldn := t.errands.take(halves / 2 * (steps / 4) * 2)
 	tile(kc, halves, a.data, a.ld, b, step, c, ldc, init, ldc, next, ldn)
+	t.errands.catchUp(k)
 }
