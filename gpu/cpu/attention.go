@@ -18,10 +18,10 @@ const scoreStep = keyBlock + apart
 
 // attention is causal attention within segments, with scores block by block (arXiv 2307.08691).
 //
-// A tile is a block of queries with all heads of one group. It packs the keys and values that its queries see, and
-// these stay in the second-level cache while MR queries at a time go through them: scores are a product of queries as
-// they lie and keys, the output one of scores as they lie and values. Nobody computes scores beyond the half of a
-// panel that holds the last key that one of the MR queries sees.
+// A tile is a block of queries with all heads of one group. It packs the keys that its queries see, and these and the values
+// stay in the second-level cache while MR queries at a time go through them: scores are a product of queries as they lie and
+// keys, the output one of scores and values as they lie. Nobody computes scores beyond the half of a panel that holds the
+// last key that one of the MR queries sees.
 type attention struct {
 	device        *device
 	out, lse      []float32
@@ -84,7 +84,7 @@ func (a *attention) reserve(s *gpu.Stream) {
 	mr, nr, rows := d.kernels.MR, d.kernels.NR, min(keys, queryBlock)
 	wide := roundUp(a.size, nr)
 	d.reserve(2*rows+mr, func(w *worker) *[]float32 { return &w.col })
-	d.reserve(rows*a.size, func(w *worker) *[]float32 { return &w.q })
+	d.reserve(rows*wide, func(w *worker) *[]float32 { return &w.q })
 	d.reserve(rows*wide, func(w *worker) *[]float32 { return &w.o })
 	d.reserve(mr*scoreStep, func(w *worker) *[]float32 { return &w.scores })
 	d.reserve(roundUp(keys, nr)*a.size, func(w *worker) *[]float32 { return &w.keys })
@@ -111,7 +111,7 @@ type attendTile struct {
 	worker    *worker
 	groupSpan           // the queries
 	keys      []float32 // operand B, E×keys
-	values    panels
+	values    operand   // rows
 	top, sum  []float32 // greatest score of each query, and Σ exp(scale·(score − top))
 	fade      []float32 // scratch: a factor for each of MR queries
 	o         []float32 // [queries][E]: Σ exp(scale·(score − top))·value
@@ -135,17 +135,18 @@ func (a attendPhase) tile(i, w int) {
 	}
 }
 
-// pack packs the keys and values that the queries see, unless this worker did so for later ones.
+// pack readies the keys and values that the queries see, unless this worker did so for later ones.
 func (t *attendTile) pack() {
-	d, n, all := t.device, t.to-t.start, t.end-t.start
-	t.keys = t.worker.keys
-	t.values = panels{data: t.worker.values[:all*t.wide], k: all, n: t.size}
+	n := t.to - t.start
 	if p := t.worker.packed; p.start == t.start && p.group == t.group && p.to >= t.to {
-		return
+		n = 0
 	}
-	d.packColumns(t.keys, t.operandK(t.k, t.start, t.group), t.size, n)
-	t.values.packRows(d, t.operandK(t.v, t.start, t.group), 0, 0, n)
-	t.worker.packed = t.groupSpan
+	t.keys = t.worker.keys
+	t.device.packColumns(t.keys, t.operandK(t.k, t.start, t.group), t.size, n)
+	t.values = t.device.wellPlaced(t.worker.values, t.operandK(t.v, t.start, t.group), n, t.size)
+	if n > 0 {
+		t.worker.packed = t.groupSpan
+	}
 }
 
 // operandK is group g of the keys or values from a token on.
@@ -209,7 +210,8 @@ func (t *attendTile) head(h int) {
 func (t *attendTile) block(q operand, r, high, key, n int) {
 	k, scores, half := t.device.kernels, t.worker.scores, t.device.kernels.NR/2
 	cols, at, seen := roundUp(n, half), key-t.start, t.from+r+1-key
-	t.tiler.multiply(blockA{data: q.data, ld: q.ld, rows: high}, t.size, cols/half, t.keys[at*t.size:], k.NR*t.size, scores, scoreStep, nil)
+	keys := t.tiler.transposed(t.keys[at*t.size:], t.size)
+	t.tiler.multiply(blockA{data: q.data, ld: q.ld, rows: high}, keys, t.size, cols/half, scores, scoreStep, nil)
 	top, sum, o := t.top[r:][:high], t.sum[r:][:high], t.o[r*t.wide:]
 	fade, init := t.fade[:high], []float32(nil)
 	copy(fade, top)
@@ -224,7 +226,7 @@ func (t *attendTile) block(q operand, r, high, key, n int) {
 	}
 	k.RowExp(scores, scoreStep, cols, seen, t.scale, top, sum)
 	p := blockA{data: scores, ld: scoreStep, rows: high, diagonal: n == seen+high-1}
-	t.tiler.multiply(p, n, ceilDiv(t.size, half), t.values.data[at*k.NR:], t.values.k*k.NR, o, t.wide, init)
+	t.tiler.multiply(p, t.tiler.inPlace(t.values, at), n, ceilDiv(t.size, half), o, t.wide, init)
 }
 
 // finish sets the output of high queries from row r of the span on.

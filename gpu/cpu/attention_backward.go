@@ -19,8 +19,8 @@ const gradStep = gradBlock + apart
 // and those of one token are summed in the order of the rounds.
 //
 // Scores are [queries][keys], as in the forward. MR queries at a time get theirs, the gradients of these, and the
-// queries' gradients, a product of scores as they lie and keys. Then MR keys at a time collect the gradients of keys and
-// values from all queries that see them: products of columns of scores as they lie and queries or output gradients.
+// queries' gradients, a product of scores and keys as they lie. Then MR keys at a time collect the gradients of keys and
+// values from all queries that see them: products of columns of scores and rows of queries or output gradients as they lie.
 type attentionBackward struct {
 	device        *device
 	dq, dk, dv    []float32
@@ -37,23 +37,21 @@ type attentionBackward struct {
 
 // attentionScratch is what a worker keeps for the backward.
 type attentionScratch struct {
-	memory          []float32
-	keysT, valuesT  []float32 // operands B, E×keys
-	keys            []float32 // operand B, keys×E
-	qRows, doutRows []float32 // [queries][E], where these do not lie well
-	q, dout         []float32 // operands B, queries×E
-	s, ds           []float32 // probabilities and the gradient of scores, [queries][keys]
-	edge            []float32 // rows of a gradient that are no multiple of half a panel
-	lse, delta      []float32 // of MR queries
+	memory         []float32
+	keysT, valuesT []float32 // operands B, E×keys
+	keys, q, dout  []float32 // rows that do not lie well
+	s, ds          []float32 // probabilities and the gradient of scores, [queries][keys]
+	edge           []float32 // rows of a gradient that are no multiple of half a panel
+	lse, delta     []float32 // of MR queries
 }
 
 // parts is what the scratch consists of, and how many elements each part has.
-func (a *attentionBackward) parts(x *attentionScratch) [12]scratchPart {
+func (a *attentionBackward) parts(x *attentionScratch) [10]scratchPart {
 	mr, wide := a.device.kernels.MR, roundUp(a.size, a.device.kernels.NR)
-	block, panels, scores := gradBlock*a.size, gradBlock*wide, gradBlock*gradStep
+	block, rows, scores := gradBlock*a.size, gradBlock*wide, gradBlock*gradStep
 	return [...]scratchPart{
-		{&x.keysT, block}, {&x.valuesT, block}, {&x.keys, panels}, {&x.qRows, block}, {&x.doutRows, block}, {&x.q, panels},
-		{&x.dout, panels}, {&x.s, scores}, {&x.ds, scores}, {&x.edge, mr * wide}, {&x.lse, mr}, {&x.delta, mr},
+		{&x.keysT, block}, {&x.valuesT, block}, {&x.keys, rows}, {&x.q, rows}, {&x.dout, rows}, {&x.s, scores}, {&x.ds, scores},
+		{&x.edge, mr * wide}, {&x.lse, mr}, {&x.delta, mr},
 	}
 }
 
@@ -110,7 +108,7 @@ type attendBackwardTile struct {
 	*attentionBackward
 	x             *attentionScratch
 	keys, queries span
-	packedKeys    panels
+	keyRows       operand
 	dk, dv        []float32 // from the first key on
 	first         bool      // these are set, not added to
 	tiler         tiler
@@ -140,8 +138,7 @@ func (a attendBackwardPhase) tile(i, w int) {
 	k, v := operand{a.k[at:], width, false}, operand{a.v[at:], width, false}
 	d.packColumns(x.keysT, k, a.size, n)
 	d.packColumns(x.valuesT, v, a.size, n)
-	t.packedKeys = panels{data: x.keys, k: n, n: a.size}
-	t.packedKeys.packRows(d, k, 0, 0, n)
+	t.keyRows = d.wellPlaced(x.keys, k, n, a.size)
 	t.lookAhead(i + len(d.workers))
 	for h := range a.heads / a.groups {
 		t.head(g*a.heads/a.groups + h)
@@ -170,35 +167,21 @@ func (t *attendBackwardTile) lookAhead(i int) {
 	ahead.plan(perGroup * (3*ceilDiv(t.queries.to-t.queries.from, mr) + 2*ceilDiv(t.keys.to-t.keys.from, mr)))
 }
 
-// wellPlaced returns an operand A whose rows can be read where they lie: see rowBlock.
-func (d *device) wellPlaced(scratch []float32, a operand, rows, cols int) operand {
-	if a.ld%512 != 0 {
-		return a
-	}
-	for i := range rows {
-		copy(scratch[i*cols:][:cols], a.data[i*a.ld:])
-	}
-	return operand{scratch, cols, false}
-}
-
 // head adds the gradients of the queries of one head.
 func (t *attendBackwardTile) head(h int) {
 	d, x := t.device, t.x
 	mr, width, n := d.kernels.MR, t.heads*t.size, t.queries.to-t.queries.from
 	at := t.queries.from*width + h*t.size
 	q, dout := operand{t.q[at:], width, false}, operand{t.dout[at:], width, false}
-	packedQ, packedOut := panels{data: x.q, k: n, n: t.size}, panels{data: x.dout, k: n, n: t.size}
-	packedQ.packRows(d, q, 0, 0, n)
-	packedOut.packRows(d, dout, 0, 0, n)
-	q, dout = d.wellPlaced(x.qRows, q, n, t.size), d.wellPlaced(x.doutRows, dout, n, t.size)
+	q, dout = d.wellPlaced(x.q, q, n, t.size), d.wellPlaced(x.dout, dout, n, t.size)
 	for r := (n - 1) / mr * mr; r >= 0; r -= mr {
 		t.fromQueries(h, r, min(mr, n-r), operand{q.data[r*q.ld:], q.ld, false}, operand{dout.data[r*dout.ld:], dout.ld, false})
 	}
 	for j := 0; j < min(t.keys.to, t.queries.to)-t.keys.from; j += mr {
 		high := min(mr, t.keys.to-t.keys.from-j)
 		from := max(0, t.keys.from+j-t.queries.from) // the first query that sees any of these keys
-		t.toKeys(t.dv[j*t.groups*t.size:], x.s[from*gradStep+j:], packedOut, from, high)
-		t.toKeys(t.dk[j*t.groups*t.size:], x.ds[from*gradStep+j:], packedQ, from, high)
+		t.toKeys(t.dv[j*t.groups*t.size:], x.s[from*gradStep+j:], dout, from, high)
+		t.toKeys(t.dk[j*t.groups*t.size:], x.ds[from*gradStep+j:], q, from, high)
 	}
 	t.first = false
 }
@@ -210,8 +193,8 @@ func (t *attendBackwardTile) fromQueries(h, r, high int, q, dout operand) {
 	s, ds := x.s[r*gradStep:], x.ds[r*gradStep:]
 	n := min(t.keys.to, first+high) - t.keys.from // keys that any of these queries sees
 	halves, seen := ceilDiv(n, k.NR/2), first+1-t.keys.from
-	t.tiler.multiply(blockA{data: q.data, ld: q.ld, rows: high}, t.size, halves, x.keysT, k.NR*t.size, s, gradStep, nil)
-	t.tiler.multiply(blockA{data: dout.data, ld: dout.ld, rows: high}, t.size, halves, x.valuesT, k.NR*t.size, ds, gradStep, nil)
+	t.tiler.multiply(blockA{data: q.data, ld: q.ld, rows: high}, t.tiler.transposed(x.keysT, t.size), t.size, halves, s, gradStep, nil)
+	t.tiler.multiply(blockA{data: dout.data, ld: dout.ld, rows: high}, t.tiler.transposed(x.valuesT, t.size), t.size, halves, ds, gradStep, nil)
 	width := t.heads * t.size
 	at := first*width + h*t.size
 	lse, delta := x.lse[:high], x.delta[:high]
@@ -228,29 +211,29 @@ func (t *attendBackwardTile) fromQueries(h, r, high int, q, dout operand) {
 		}
 	}
 	k.ScoreBackward(s, ds, gradStep, halves*k.NR/2, seen, t.scale, lse, delta)
-	t.add(t.dq[at:], width, t.round == 0, blockA{data: ds, ld: gradStep, rows: high, diagonal: t.round == 0}, n, t.packedKeys, 0)
+	t.add(t.dq[at:], width, t.round == 0, blockA{data: ds, ld: gradStep, rows: high, diagonal: t.round == 0}, n, t.keyRows, 0)
 }
 
 // toKeys adds the products of columns of s, as many as high says, and the rows of b from one on to gradients of as many keys.
-func (t *attendBackwardTile) toKeys(to, s []float32, b panels, from, high int) {
+func (t *attendBackwardTile) toKeys(to, s []float32, b operand, from, high int) {
 	p := blockA{data: s, ld: gradStep, rows: high, turned: true, diagonal: t.round == 0}
-	t.add(to, t.groups*t.size, t.first, p, b.k-from, b, from)
+	t.add(to, t.groups*t.size, t.first, p, t.queries.to-t.queries.from-from, b, from)
 }
 
 // add adds a product of scores and n rows of b, from one on, to rows of gradients that are ld apart, or sets these.
-func (t *attendBackwardTile) add(to []float32, ld int, set bool, p blockA, n int, b panels, from int) {
-	k := t.device.kernels
-	half, rest, step := k.NR/2, b.data[from*k.NR:], b.k*k.NR
+func (t *attendBackwardTile) add(to []float32, ld int, set bool, p blockA, n int, b operand, from int) {
+	k, rows := t.device.kernels, t.tiler.inPlace(b, from)
+	half := k.NR / 2
 	if t.size%half == 0 {
 		init := to
 		if set {
 			init = nil
 		}
-		t.tiler.multiply(p, n, t.size/half, rest, step, to, ld, init)
+		t.tiler.multiply(p, rows, n, t.size/half, to, ld, init)
 		return
 	}
 	wide := roundUp(t.size, half)
-	t.tiler.multiply(p, n, wide/half, rest, step, t.x.edge, wide, nil)
+	t.tiler.multiply(p, rows, n, wide/half, t.x.edge, wide, nil)
 	for i := range p.rows {
 		row := t.x.edge[i*wide:][:t.size]
 		if set {

@@ -96,9 +96,24 @@ type blockA struct {
 	turned, diagonal bool
 }
 
-// multiply sets c = init + a·b, where b is panels that begin step elements apart, for a depth of kc and as many halves of
-// panels as halves says.
-func (t *tiler) multiply(a blockA, kc, halves int, b []float32, step int, c []float32, ldc int, init []float32) {
+// panelsB is an operand B whose rows are ld and whose panels are step elements apart.
+type panelsB struct {
+	data     []float32
+	ld, step int
+}
+
+// transposed is a B that packColumns has packed.
+func (t *tiler) transposed(data []float32, size int) panelsB {
+	return panelsB{data, t.kernels.NR, t.kernels.NR * size}
+}
+
+// inPlace is a B of rows as they lie, from one on.
+func (t *tiler) inPlace(b operand, row int) panelsB {
+	return panelsB{b.data[row*b.ld:], b.ld, t.kernels.NR}
+}
+
+// multiply sets c = init + a·b for a depth of kc and as many halves of panels as halves says.
+func (t *tiler) multiply(a blockA, b panelsB, kc, halves int, c []float32, ldc int, init []float32) {
 	k, steps := t.kernels, kc
 	tiles, wedge := k.Tile, k.Wedge
 	if a.turned {
@@ -112,6 +127,19 @@ func (t *tiler) multiply(a blockA, kc, halves int, b []float32, step int, c []fl
 		steps = 0
 	}
 	next, ldn := t.errands.take(halves / 2 * (steps / 4) * 2)
-	tile(kc, halves, a.data, a.ld, b, step, c, ldc, init, ldc, next, ldn)
+	tile(kc, halves, a.data, a.ld, b.data, b.ld, b.step, c, ldc, init, ldc, next, ldn)
 	t.errands.catchUp(k)
+}
+
+// wellPlaced returns rows of a that micro-kernels can take where they lie, as an operand A or B: themselves, or a copy if
+// they are a multiple of 2 KiB apart (see rowBlock), or if a half of a panel would end beyond them.
+func (d *device) wellPlaced(scratch []float32, a operand, rows, cols int) operand {
+	wide := roundUp(cols, d.kernels.NR/2)
+	if a.ld%512 != 0 && wide == cols {
+		return a
+	}
+	for i := range rows {
+		copy(scratch[i*wide:][:cols], a.data[i*a.ld:])
+	}
+	return operand{scratch, wide, false}
 }

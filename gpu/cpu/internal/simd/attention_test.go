@@ -54,11 +54,13 @@ func TestTiles(t *testing.T) {
 				for halves := range 4 {
 					for _, init := range []string{"none", "other", "c"} {
 						t.Run(fmt.Sprintf("%s/%d,depth=%d,halves=%d,%s", k.Name, mr, kc, halves, init), func(t *testing.T) {
-							tileTrial(t, k.Tile[mr], k, mr, kc, halves, init, false, false)
-							tileTrial(t, k.Turned[mr], k, mr, kc, halves, init, true, false)
-							if mr == k.MR && kc >= mr {
-								tileTrial(t, k.Wedge, k, mr, kc, halves, init, false, true)
-								tileTrial(t, k.TurnedWedge, k, mr, kc, halves, init, true, true)
+							for _, packed := range []bool{true, false} {
+								tileTrial(t, k.Tile[mr], k, mr, kc, halves, init, packed, false, false)
+								tileTrial(t, k.Turned[mr], k, mr, kc, halves, init, packed, true, false)
+								if mr == k.MR && kc >= mr {
+									tileTrial(t, k.Wedge, k, mr, kc, halves, init, packed, false, true)
+									tileTrial(t, k.TurnedWedge, k, mr, kc, halves, init, packed, true, true)
+								}
 							}
 						})
 					}
@@ -69,9 +71,12 @@ func TestTiles(t *testing.T) {
 }
 
 // tileTrial runs a micro-kernel of mr rows on rows or columns of A. Of a wedge, what it must not read is NaN.
-func tileTrial(t *testing.T, tile TileFunc, k *Kernels, mr, kc, halves int, kind string, turned, wedge bool) {
+func tileTrial(t *testing.T, tile TileFunc, k *Kernels, mr, kc, halves int, kind string, packed, turned, wedge bool) {
 	cols := halves * k.NR / 2
-	lda, step, ldc := max(kc, mr)+3, kc*k.NR+5, cols+1
+	lda, ldb, step, ldc := max(kc, mr)+3, k.NR, kc*k.NR+5, cols+1
+	if !packed {
+		ldb, step = cols+7, k.NR
+	}
 	size := (mr-1)*ldc + cols
 	at := func(i, x int) int {
 		if turned {
@@ -80,7 +85,7 @@ func tileTrial(t *testing.T, tile TileFunc, k *Kernels, mr, kc, halves int, kind
 		return i*lda + x
 	}
 	skipped := func(i, x int) bool { return wedge && (turned && x < i || !turned && x > kc-mr+i) }
-	all := guarded([]int{(max(kc, mr)-1)*lda + max(kc, mr), (halves/2 + 1) * step, size, size})
+	all := guarded([]int{(max(kc, mr)-1)*lda + max(kc, mr), (halves/2+1)*step + kc*ldb, size, size})
 	s := inner(all)
 	for i := range mr {
 		for x := range kc {
@@ -97,7 +102,7 @@ func tileTrial(t *testing.T, tile TileFunc, k *Kernels, mr, kc, halves int, kind
 		init = s[2]
 	}
 	before, from := slices.Clone(s[2]), slices.Clone(init)
-	tile(kc, halves, s[0], lda, s[1], step, s[2], ldc, init, ldc, s[1], k.NR)
+	tile(kc, halves, s[0], lda, s[1], ldb, step, s[2], ldc, init, ldc, s[1], k.NR)
 	for n, got := range s[2] {
 		i, j := n/ldc, n%ldc
 		want := float64(before[n])
@@ -108,7 +113,7 @@ func tileTrial(t *testing.T, tile TileFunc, k *Kernels, mr, kc, halves int, kind
 			}
 			for x := range kc {
 				if !skipped(i, x) {
-					want += float64(s[0][at(i, x)]) * float64(s[1][j/k.NR*step+x*k.NR+j%k.NR])
+					want += float64(s[0][at(i, x)]) * float64(s[1][j/k.NR*step+x*ldb+j%k.NR])
 				}
 			}
 		}

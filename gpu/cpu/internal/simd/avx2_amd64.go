@@ -88,46 +88,46 @@ func splitNarrowAVX2(dst []float32, step, ldd int, src []float32, lds, rows, pie
 func fetchAVX2(src []float32, lds, rows, cols int)
 
 //go:noescape
-func tile1AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile1AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile2AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile2AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile3AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile3AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile4AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile4AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile5AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile5AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile6AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile6AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned1AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned1AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned2AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned2AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned3AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned3AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned4AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned4AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned5AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned5AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned6AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned6AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func wedgeAVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func wedgeAVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turnedWedgeAVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turnedWedgeAVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
 func dotAVX2(x, y []float32) float32

@@ -116,94 +116,94 @@ func splitNarrowAVX512(dst []float32, step, ldd int, src []float32, lds, rows, p
 func fetchAVX512(src []float32, lds, rows, cols int)
 
 //go:noescape
-func tile1AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile1AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile2AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile2AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile3AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile3AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile4AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile4AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile5AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile5AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile6AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile6AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile7AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile7AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile8AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile8AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile9AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile9AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile10AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile10AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile11AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile11AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile12AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile12AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile13AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile13AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile14AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func tile14AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned1AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned1AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned2AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned2AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned3AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned3AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned4AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned4AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned5AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned5AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned6AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned6AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned7AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned7AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned8AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned8AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned9AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned9AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned10AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned10AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned11AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned11AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned12AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned12AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned13AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned13AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned14AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turned14AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func wedgeAVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func wedgeAVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turnedWedgeAVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+func turnedWedgeAVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
 func dotAVX512(x, y []float32) float32

@@ -143,12 +143,13 @@ type PackGemmFunc = func(kc int, a []float32, lda int, packedA, b []float32, ldb
 
 // A TileFunc computes c = init + a·b for a fixed number of rows, and as many halves of register tiles side by side as halves
 // says. a stays where it is: Tile takes rows of kc elements that are lda apart, Turned takes columns, element (i, k) being
-// a[k·lda+i]. b is packed panels [kc][NR] that begin step elements apart, of the last of which half may not be asked for.
-// Rows of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
+// a[k·lda+i]. b is panels [kc][NR] that begin step elements apart and have rows ldb elements apart: ldb is NR where they are
+// packed, and step where they are columns of a matrix. Of the last one half may not be asked for, and is not read then. Rows
+// of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
 //
 // A tile of MR rows and NR columns may call into the cache what a later product reads: for every four steps 128 bytes each of
 // two rows of those that begin at next and are ldn apart, whether or not there are so many.
-type TileFunc = func(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+type TileFunc = func(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 // AdamW holds what is the same for every element of an AdamW step.
 type AdamW struct {

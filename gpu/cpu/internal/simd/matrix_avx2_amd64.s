@@ -2662,8 +2662,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile1AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile1AVX2(SB), NOSPLIT, $0-176
+// func tile1AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile1AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -2672,6 +2672,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ kc+0(FP), CX
@@ -2684,31 +2687,31 @@ l4:
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -2719,6 +2722,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
@@ -2728,29 +2734,29 @@ l7:
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -2758,8 +2764,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile2AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile2AVX2(SB), NOSPLIT, $0-176
+// func tile2AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile2AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -2768,6 +2774,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2785,20 +2794,20 @@ l4:
 	VFMADD231PS Y12, Y15, Y2
 	VFMADD231PS Y13, Y15, Y3
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -2807,7 +2816,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -2815,7 +2824,7 @@ l6:
 	VMOVUPS Y3, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -2826,6 +2835,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ kc+0(FP), CX
@@ -2838,33 +2850,33 @@ l7:
 	VBROADCASTSS (AX)(R11*1), Y15
 	VFMADD231PS Y12, Y15, Y1
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -2872,8 +2884,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile3AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile3AVX2(SB), NOSPLIT, $0-176
+// func tile3AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile3AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -2882,6 +2894,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2904,20 +2919,20 @@ l4:
 	VFMADD231PS Y12, Y14, Y4
 	VFMADD231PS Y13, Y14, Y5
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -2929,7 +2944,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -2940,7 +2955,7 @@ l6:
 	VMOVUPS Y5, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -2951,6 +2966,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2966,20 +2984,20 @@ l7:
 	VBROADCASTSS (AX)(R11*2), Y14
 	VFMADD231PS Y12, Y14, Y2
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -2988,7 +3006,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -2996,7 +3014,7 @@ l9:
 	VMOVUPS Y2, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3004,8 +3022,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile4AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile4AVX2(SB), NOSPLIT, $0-176
+// func tile4AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile4AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -3014,6 +3032,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3044,20 +3065,20 @@ l4:
 	VFMADD231PS Y13, Y15, Y7
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -3072,7 +3093,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -3086,7 +3107,7 @@ l6:
 	VMOVUPS Y7, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3097,6 +3118,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3118,20 +3142,20 @@ l7:
 	VFMADD231PS Y12, Y15, Y3
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -3142,7 +3166,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -3152,7 +3176,7 @@ l9:
 	VMOVUPS Y3, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3160,8 +3184,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile5AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile5AVX2(SB), NOSPLIT, $0-176
+// func tile5AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile5AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -3170,6 +3194,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3205,20 +3232,20 @@ l4:
 	VFMADD231PS Y13, Y14, Y9
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -3236,7 +3263,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -3253,7 +3280,7 @@ l6:
 	VMOVUPS Y9, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3264,6 +3291,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3288,20 +3318,20 @@ l7:
 	VFMADD231PS Y12, Y14, Y4
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -3314,7 +3344,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -3326,7 +3356,7 @@ l9:
 	VMOVUPS Y4, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3334,19 +3364,22 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile6AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile6AVX2(SB), NOSPLIT, $0-176
+// func tile6AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile6AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
-	MOVQ next_base+144(FP), R15
-	MOVQ ldn+168(FP), R14
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
 	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3392,8 +3425,8 @@ l4:
 	VBROADCASTSS (R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 64(BX), Y12
-	VMOVUPS 96(BX), Y13
+	VMOVUPS (BX)(DX*1), Y12
+	VMOVUPS 32(BX)(DX*1), Y13
 	VBROADCASTSS 4(AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -3412,8 +3445,8 @@ l4:
 	VBROADCASTSS 4(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 128(BX), Y12
-	VMOVUPS 160(BX), Y13
+	VMOVUPS (BX)(DX*2), Y12
+	VMOVUPS 32(BX)(DX*2), Y13
 	VBROADCASTSS 8(AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -3432,8 +3465,8 @@ l4:
 	VBROADCASTSS 8(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 192(BX), Y12
-	VMOVUPS 224(BX), Y13
+	VMOVUPS (BX)(SI*1), Y12
+	VMOVUPS 32(BX)(SI*1), Y13
 	VBROADCASTSS 12(AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -3454,7 +3487,7 @@ l4:
 	VFMADD231PS Y13, Y15, Y11
 	ADDQ $16, AX
 	ADDQ $16, R8
-	ADDQ $256, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -3485,20 +3518,20 @@ l6:
 	VFMADD231PS Y13, Y15, Y11
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -3519,7 +3552,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -3539,7 +3572,7 @@ l8:
 	VMOVUPS Y11, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3550,6 +3583,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3577,20 +3613,20 @@ l9:
 	VFMADD231PS Y12, Y15, Y5
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -3605,7 +3641,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -3619,7 +3655,7 @@ l11:
 	VMOVUPS Y5, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3627,8 +3663,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned1AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned1AVX2(SB), NOSPLIT, $0-176
+// func turned1AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned1AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -3637,6 +3673,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	LEAQ (AX)(R11*8), R13
@@ -3654,31 +3693,31 @@ l4:
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3689,6 +3728,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	LEAQ (AX)(R11*8), R13
 	LEAQ (R11)(R11*2), R10
@@ -3703,29 +3745,29 @@ l7:
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3733,8 +3775,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned2AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned2AVX2(SB), NOSPLIT, $0-176
+// func turned2AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned2AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -3743,6 +3785,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3765,20 +3810,20 @@ l4:
 	VFMADD231PS Y12, Y15, Y2
 	VFMADD231PS Y13, Y15, Y3
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -3787,7 +3832,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -3795,7 +3840,7 @@ l6:
 	VMOVUPS Y3, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3806,6 +3851,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	LEAQ (AX)(R11*8), R13
@@ -3823,33 +3871,33 @@ l7:
 	VBROADCASTSS 4(AX), Y15
 	VFMADD231PS Y12, Y15, Y1
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3857,8 +3905,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned3AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned3AVX2(SB), NOSPLIT, $0-176
+// func turned3AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned3AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -3867,6 +3915,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3894,20 +3945,20 @@ l4:
 	VFMADD231PS Y12, Y14, Y4
 	VFMADD231PS Y13, Y14, Y5
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -3919,7 +3970,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -3930,7 +3981,7 @@ l6:
 	VMOVUPS Y5, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3941,6 +3992,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3961,20 +4015,20 @@ l7:
 	VBROADCASTSS 8(AX), Y14
 	VFMADD231PS Y12, Y14, Y2
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -3983,7 +4037,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -3991,7 +4045,7 @@ l9:
 	VMOVUPS Y2, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3999,8 +4053,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned4AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned4AVX2(SB), NOSPLIT, $0-176
+// func turned4AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned4AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -4009,6 +4063,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4041,20 +4098,20 @@ l4:
 	VFMADD231PS Y12, Y15, Y6
 	VFMADD231PS Y13, Y15, Y7
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -4069,7 +4126,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -4083,7 +4140,7 @@ l6:
 	VMOVUPS Y7, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -4094,6 +4151,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4117,20 +4177,20 @@ l7:
 	VBROADCASTSS 12(AX), Y15
 	VFMADD231PS Y12, Y15, Y3
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -4141,7 +4201,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -4151,7 +4211,7 @@ l9:
 	VMOVUPS Y3, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -4159,8 +4219,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned5AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned5AVX2(SB), NOSPLIT, $0-176
+// func turned5AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned5AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -4169,6 +4229,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4206,20 +4269,20 @@ l4:
 	VFMADD231PS Y12, Y14, Y8
 	VFMADD231PS Y13, Y14, Y9
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -4237,7 +4300,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -4254,7 +4317,7 @@ l6:
 	VMOVUPS Y9, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -4265,6 +4328,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4291,20 +4357,20 @@ l7:
 	VBROADCASTSS 16(AX), Y14
 	VFMADD231PS Y12, Y14, Y4
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -4317,7 +4383,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -4329,7 +4395,7 @@ l9:
 	VMOVUPS Y4, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -4337,19 +4403,22 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned6AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned6AVX2(SB), NOSPLIT, $0-176
+// func turned6AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned6AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
-	MOVQ next_base+144(FP), R15
-	MOVQ ldn+168(FP), R14
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
 	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4401,8 +4470,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 64(BX), Y12
-	VMOVUPS 96(BX), Y13
+	VMOVUPS (BX)(DX*1), Y12
+	VMOVUPS 32(BX)(DX*1), Y13
 	VBROADCASTSS (AX)(R11*1), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -4424,8 +4493,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 128(BX), Y12
-	VMOVUPS 160(BX), Y13
+	VMOVUPS (BX)(DX*2), Y12
+	VMOVUPS 32(BX)(DX*2), Y13
 	VBROADCASTSS (AX)(R11*2), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -4447,8 +4516,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 192(BX), Y12
-	VMOVUPS 224(BX), Y13
+	VMOVUPS (BX)(SI*1), Y12
+	VMOVUPS 32(BX)(SI*1), Y13
 	VBROADCASTSS (AX)(R10*1), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -4468,7 +4537,7 @@ l4:
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
 	LEAQ (AX)(R11*4), AX
-	ADDQ $256, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -4501,20 +4570,20 @@ l6:
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -4535,7 +4604,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -4555,7 +4624,7 @@ l8:
 	VMOVUPS Y11, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -4566,6 +4635,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4595,20 +4667,20 @@ l9:
 	VBROADCASTSS 20(AX), Y15
 	VFMADD231PS Y12, Y15, Y5
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -4623,7 +4695,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -4637,7 +4709,7 @@ l11:
 	VMOVUPS Y5, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -4645,19 +4717,22 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func wedgeAVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·wedgeAVX2(SB), NOSPLIT, $0-176
+// func wedgeAVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·wedgeAVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
-	MOVQ next_base+144(FP), R15
-	MOVQ ldn+168(FP), R14
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
 	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4704,8 +4779,8 @@ l4:
 	VBROADCASTSS (R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 64(BX), Y12
-	VMOVUPS 96(BX), Y13
+	VMOVUPS (BX)(DX*1), Y12
+	VMOVUPS 32(BX)(DX*1), Y13
 	VBROADCASTSS 4(AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -4724,8 +4799,8 @@ l4:
 	VBROADCASTSS 4(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 128(BX), Y12
-	VMOVUPS 160(BX), Y13
+	VMOVUPS (BX)(DX*2), Y12
+	VMOVUPS 32(BX)(DX*2), Y13
 	VBROADCASTSS 8(AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -4744,8 +4819,8 @@ l4:
 	VBROADCASTSS 8(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 192(BX), Y12
-	VMOVUPS 224(BX), Y13
+	VMOVUPS (BX)(SI*1), Y12
+	VMOVUPS 32(BX)(SI*1), Y13
 	VBROADCASTSS 12(AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -4766,7 +4841,7 @@ l4:
 	VFMADD231PS Y13, Y15, Y11
 	ADDQ $16, AX
 	ADDQ $16, R8
-	ADDQ $256, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -4798,7 +4873,7 @@ l6:
 	VFMADD231PS Y13, Y15, Y11
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
@@ -4819,8 +4894,9 @@ l7:
 	VBROADCASTSS (R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 64(BX), Y12
-	VMOVUPS 96(BX), Y13
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
 	VBROADCASTSS 4(AX)(R11*2), Y14
 	VFMADD231PS Y12, Y14, Y4
 	VFMADD231PS Y13, Y14, Y5
@@ -4833,8 +4909,9 @@ l7:
 	VBROADCASTSS 4(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 128(BX), Y12
-	VMOVUPS 160(BX), Y13
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
 	VBROADCASTSS 8(R8), Y15
 	VFMADD231PS Y12, Y15, Y6
 	VFMADD231PS Y13, Y15, Y7
@@ -4844,29 +4921,32 @@ l7:
 	VBROADCASTSS 8(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 192(BX), Y12
-	VMOVUPS 224(BX), Y13
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
 	VBROADCASTSS 12(R8)(R11*1), Y14
 	VFMADD231PS Y12, Y14, Y8
 	VFMADD231PS Y13, Y14, Y9
 	VBROADCASTSS 12(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 256(BX), Y12
-	VMOVUPS 288(BX), Y13
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
 	VBROADCASTSS 16(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	ADDQ DX, BX
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -4887,7 +4967,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -4907,7 +4987,7 @@ l8:
 	VMOVUPS Y11, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -4918,6 +4998,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4946,7 +5029,7 @@ l9:
 	VFMADD231PS Y12, Y15, Y5
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
@@ -4961,7 +5044,8 @@ l10:
 	VFMADD231PS Y12, Y14, Y4
 	VBROADCASTSS (R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y5
-	VMOVUPS 64(BX), Y12
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
 	VBROADCASTSS 4(AX)(R11*2), Y14
 	VFMADD231PS Y12, Y14, Y2
 	VBROADCASTSS 4(R8), Y15
@@ -4970,31 +5054,35 @@ l10:
 	VFMADD231PS Y12, Y14, Y4
 	VBROADCASTSS 4(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y5
-	VMOVUPS 128(BX), Y12
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
 	VBROADCASTSS 8(R8), Y15
 	VFMADD231PS Y12, Y15, Y3
 	VBROADCASTSS 8(R8)(R11*1), Y14
 	VFMADD231PS Y12, Y14, Y4
 	VBROADCASTSS 8(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y5
-	VMOVUPS 192(BX), Y12
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
 	VBROADCASTSS 12(R8)(R11*1), Y14
 	VFMADD231PS Y12, Y14, Y4
 	VBROADCASTSS 12(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y5
-	VMOVUPS 256(BX), Y12
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
 	VBROADCASTSS 16(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y5
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	ADDQ DX, BX
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -5009,7 +5097,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -5023,7 +5111,7 @@ l11:
 	VMOVUPS Y5, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -5031,19 +5119,22 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turnedWedgeAVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turnedWedgeAVX2(SB), NOSPLIT, $0-176
+// func turnedWedgeAVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turnedWedgeAVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
-	MOVQ next_base+144(FP), R15
-	MOVQ ldn+168(FP), R14
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
 	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5066,11 +5157,12 @@ l3:
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 64(BX), Y12
-	VMOVUPS 96(BX), Y13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -5078,11 +5170,12 @@ l3:
 	VFMADD231PS Y12, Y15, Y2
 	VFMADD231PS Y13, Y15, Y3
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 128(BX), Y12
-	VMOVUPS 160(BX), Y13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -5093,11 +5186,12 @@ l3:
 	VFMADD231PS Y12, Y14, Y4
 	VFMADD231PS Y13, Y14, Y5
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 192(BX), Y12
-	VMOVUPS 224(BX), Y13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -5111,11 +5205,12 @@ l3:
 	VFMADD231PS Y12, Y15, Y6
 	VFMADD231PS Y13, Y15, Y7
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 256(BX), Y12
-	VMOVUPS 288(BX), Y13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -5132,7 +5227,7 @@ l3:
 	VFMADD231PS Y12, Y14, Y8
 	VFMADD231PS Y13, Y14, Y9
 	ADDQ R11, AX
-	ADDQ $320, BX
+	ADDQ DX, BX
 	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	SUBQ $5, CX
@@ -5172,8 +5267,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 64(BX), Y12
-	VMOVUPS 96(BX), Y13
+	VMOVUPS (BX)(DX*1), Y12
+	VMOVUPS 32(BX)(DX*1), Y13
 	VBROADCASTSS (AX)(R11*1), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -5195,8 +5290,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 128(BX), Y12
-	VMOVUPS 160(BX), Y13
+	VMOVUPS (BX)(DX*2), Y12
+	VMOVUPS 32(BX)(DX*2), Y13
 	VBROADCASTSS (AX)(R11*2), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -5218,8 +5313,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 192(BX), Y12
-	VMOVUPS 224(BX), Y13
+	VMOVUPS (BX)(SI*1), Y12
+	VMOVUPS 32(BX)(SI*1), Y13
 	VBROADCASTSS (AX)(R10*1), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -5239,7 +5334,7 @@ l4:
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
 	LEAQ (AX)(R11*4), AX
-	ADDQ $256, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -5273,20 +5368,20 @@ l6:
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -5307,7 +5402,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -5327,7 +5422,7 @@ l8:
 	VMOVUPS Y11, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -5338,6 +5433,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5352,19 +5450,21 @@ l1:
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 64(BX), Y12
+	VMOVUPS (BX), Y12
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VBROADCASTSS 4(AX), Y15
 	VFMADD231PS Y12, Y15, Y1
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 128(BX), Y12
+	VMOVUPS (BX), Y12
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VBROADCASTSS 4(AX), Y15
@@ -5372,10 +5472,11 @@ l1:
 	VBROADCASTSS 8(AX), Y14
 	VFMADD231PS Y12, Y14, Y2
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 192(BX), Y12
+	VMOVUPS (BX), Y12
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VBROADCASTSS 4(AX), Y15
@@ -5385,10 +5486,11 @@ l1:
 	VBROADCASTSS 12(AX), Y15
 	VFMADD231PS Y12, Y15, Y3
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 256(BX), Y12
+	VMOVUPS (BX), Y12
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VBROADCASTSS 4(AX), Y15
@@ -5400,7 +5502,7 @@ l1:
 	VBROADCASTSS 16(AX), Y14
 	VFMADD231PS Y12, Y14, Y4
 	ADDQ R11, AX
-	ADDQ $320, BX
+	ADDQ DX, BX
 	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	SUBQ $5, CX
@@ -5424,20 +5526,20 @@ l9:
 	VBROADCASTSS 20(AX), Y15
 	VFMADD231PS Y12, Y15, Y5
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -5452,7 +5554,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -5466,7 +5568,7 @@ l11:
 	VMOVUPS Y5, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)

@@ -6814,8 +6814,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile1AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile1AVX512(SB), NOSPLIT, $0-176
+// func tile1AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile1AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -6824,6 +6824,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	MOVQ kc+0(FP), CX
@@ -6836,31 +6839,31 @@ l4:
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -6871,6 +6874,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
@@ -6880,29 +6886,29 @@ l7:
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -6910,8 +6916,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile2AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile2AVX512(SB), NOSPLIT, $0-176
+// func tile2AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile2AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -6920,6 +6926,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6937,20 +6946,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z2
 	VFMADD231PS Z29, Z31, Z3
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -6959,7 +6968,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -6967,7 +6976,7 @@ l6:
 	VMOVUPS Z3, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -6978,6 +6987,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	MOVQ kc+0(FP), CX
@@ -6990,33 +7002,33 @@ l7:
 	VBROADCASTSS (AX)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z1
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7024,8 +7036,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile3AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile3AVX512(SB), NOSPLIT, $0-176
+// func tile3AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile3AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7034,6 +7046,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7056,20 +7071,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z4
 	VFMADD231PS Z29, Z30, Z5
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7081,7 +7096,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -7092,7 +7107,7 @@ l6:
 	VMOVUPS Z5, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7103,6 +7118,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7118,20 +7136,20 @@ l7:
 	VBROADCASTSS (AX)(R11*2), Z30
 	VFMADD231PS Z28, Z30, Z2
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -7140,7 +7158,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -7148,7 +7166,7 @@ l9:
 	VMOVUPS Z2, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7156,8 +7174,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile4AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile4AVX512(SB), NOSPLIT, $0-176
+// func tile4AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile4AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7166,6 +7184,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7196,20 +7217,20 @@ l4:
 	VFMADD231PS Z29, Z31, Z7
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7224,7 +7245,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -7238,7 +7259,7 @@ l6:
 	VMOVUPS Z7, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7249,6 +7270,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7270,20 +7294,20 @@ l7:
 	VFMADD231PS Z28, Z31, Z3
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -7294,7 +7318,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -7304,7 +7328,7 @@ l9:
 	VMOVUPS Z3, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7312,8 +7336,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile5AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile5AVX512(SB), NOSPLIT, $0-176
+// func tile5AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile5AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7322,6 +7346,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7357,20 +7384,20 @@ l4:
 	VFMADD231PS Z29, Z30, Z9
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7388,7 +7415,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -7405,7 +7432,7 @@ l6:
 	VMOVUPS Z9, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7416,6 +7443,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7440,20 +7470,20 @@ l7:
 	VFMADD231PS Z28, Z30, Z4
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -7466,7 +7496,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -7478,7 +7508,7 @@ l9:
 	VMOVUPS Z4, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7486,8 +7516,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile6AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile6AVX512(SB), NOSPLIT, $0-176
+// func tile6AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile6AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7496,6 +7526,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7536,20 +7569,20 @@ l4:
 	VFMADD231PS Z29, Z31, Z11
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7570,7 +7603,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -7590,7 +7623,7 @@ l6:
 	VMOVUPS Z11, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7601,6 +7634,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7628,20 +7664,20 @@ l7:
 	VFMADD231PS Z28, Z31, Z5
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -7656,7 +7692,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -7670,7 +7706,7 @@ l9:
 	VMOVUPS Z5, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7678,8 +7714,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile7AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile7AVX512(SB), NOSPLIT, $0-176
+// func tile7AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile7AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7688,6 +7724,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7736,20 +7775,20 @@ l4:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7773,7 +7812,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -7796,7 +7835,7 @@ l6:
 	VMOVUPS Z13, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7807,6 +7846,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7840,20 +7882,20 @@ l7:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -7870,7 +7912,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -7886,7 +7928,7 @@ l9:
 	VMOVUPS Z6, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7894,8 +7936,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile8AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile8AVX512(SB), NOSPLIT, $0-176
+// func tile8AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile8AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7904,6 +7946,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7957,20 +8002,20 @@ l4:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7997,7 +8042,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -8023,7 +8068,7 @@ l6:
 	VMOVUPS Z15, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8034,6 +8079,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8070,20 +8118,20 @@ l7:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -8102,7 +8150,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -8120,7 +8168,7 @@ l9:
 	VMOVUPS Z7, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8128,8 +8176,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile9AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile9AVX512(SB), NOSPLIT, $0-176
+// func tile9AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile9AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -8138,6 +8186,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8196,20 +8247,20 @@ l4:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -8239,7 +8290,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -8268,7 +8319,7 @@ l6:
 	VMOVUPS Z17, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8279,6 +8330,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8318,20 +8372,20 @@ l7:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -8352,7 +8406,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -8372,7 +8426,7 @@ l9:
 	VMOVUPS Z8, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8380,8 +8434,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile10AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile10AVX512(SB), NOSPLIT, $0-176
+// func tile10AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile10AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -8390,6 +8444,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8456,20 +8513,20 @@ l4:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -8502,7 +8559,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -8534,7 +8591,7 @@ l6:
 	VMOVUPS Z19, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8545,6 +8602,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8590,20 +8650,20 @@ l7:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -8626,7 +8686,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -8648,7 +8708,7 @@ l9:
 	VMOVUPS Z9, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8656,8 +8716,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile11AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile11AVX512(SB), NOSPLIT, $0-176
+// func tile11AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile11AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -8666,6 +8726,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8737,20 +8800,20 @@ l4:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -8786,7 +8849,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -8821,7 +8884,7 @@ l6:
 	VMOVUPS Z21, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8832,6 +8895,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8880,20 +8946,20 @@ l7:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -8918,7 +8984,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -8942,7 +9008,7 @@ l9:
 	VMOVUPS Z10, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8950,8 +9016,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile12AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile12AVX512(SB), NOSPLIT, $0-176
+// func tile12AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile12AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -8960,6 +9026,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9036,20 +9105,20 @@ l4:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -9088,7 +9157,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -9126,7 +9195,7 @@ l6:
 	VMOVUPS Z23, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -9137,6 +9206,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9188,20 +9260,20 @@ l7:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -9228,7 +9300,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -9254,7 +9326,7 @@ l9:
 	VMOVUPS Z11, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -9262,8 +9334,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile13AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile13AVX512(SB), NOSPLIT, $0-176
+// func tile13AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile13AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -9272,6 +9344,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9356,20 +9431,20 @@ l4:
 	ADDQ $4, R9
 	ADDQ $4, R10
 	ADDQ $4, R13
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -9411,7 +9486,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -9452,7 +9527,7 @@ l6:
 	VMOVUPS Z25, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -9463,6 +9538,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9520,20 +9598,20 @@ l7:
 	ADDQ $4, R9
 	ADDQ $4, R10
 	ADDQ $4, R13
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -9562,7 +9640,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -9590,7 +9668,7 @@ l9:
 	VMOVUPS Z12, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -9598,19 +9676,22 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile14AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·tile14AVX512(SB), NOSPLIT, $0-176
+// func tile14AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile14AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
-	MOVQ next_base+144(FP), R15
-	MOVQ ldn+168(FP), R14
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
 	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9702,8 +9783,8 @@ l4:
 	VBROADCASTSS (R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 128(BX), Z28
-	VMOVUPS 192(BX), Z29
+	VMOVUPS (BX)(DX*1), Z28
+	VMOVUPS 64(BX)(DX*1), Z29
 	VBROADCASTSS 4(AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -9746,8 +9827,8 @@ l4:
 	VBROADCASTSS 4(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 256(BX), Z28
-	VMOVUPS 320(BX), Z29
+	VMOVUPS (BX)(DX*2), Z28
+	VMOVUPS 64(BX)(DX*2), Z29
 	VBROADCASTSS 8(AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -9790,8 +9871,8 @@ l4:
 	VBROADCASTSS 8(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 384(BX), Z28
-	VMOVUPS 448(BX), Z29
+	VMOVUPS (BX)(SI*1), Z28
+	VMOVUPS 64(BX)(SI*1), Z29
 	VBROADCASTSS 12(AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -9839,7 +9920,7 @@ l4:
 	ADDQ $16, R9
 	ADDQ $16, R10
 	ADDQ $16, R13
-	ADDQ $512, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -9897,20 +9978,20 @@ l6:
 	ADDQ $4, R9
 	ADDQ $4, R10
 	ADDQ $4, R13
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -9955,7 +10036,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -9999,7 +10080,7 @@ l8:
 	VMOVUPS Z27, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10010,6 +10091,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10070,20 +10154,20 @@ l9:
 	ADDQ $4, R9
 	ADDQ $4, R10
 	ADDQ $4, R13
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -10114,7 +10198,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -10144,7 +10228,7 @@ l11:
 	VMOVUPS Z13, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10152,8 +10236,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned1AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned1AVX512(SB), NOSPLIT, $0-176
+// func turned1AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned1AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10162,6 +10246,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	LEAQ (AX)(R11*8), R13
@@ -10179,31 +10266,31 @@ l4:
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10214,6 +10301,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	LEAQ (AX)(R11*8), R13
 	LEAQ (R11)(R11*2), R10
@@ -10228,29 +10318,29 @@ l7:
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10258,8 +10348,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned2AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned2AVX512(SB), NOSPLIT, $0-176
+// func turned2AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned2AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10268,6 +10358,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10290,20 +10383,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z2
 	VFMADD231PS Z29, Z31, Z3
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -10312,7 +10405,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -10320,7 +10413,7 @@ l6:
 	VMOVUPS Z3, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10331,6 +10424,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	LEAQ (AX)(R11*8), R13
@@ -10348,33 +10444,33 @@ l7:
 	VBROADCASTSS 4(AX), Z31
 	VFMADD231PS Z28, Z31, Z1
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10382,8 +10478,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned3AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned3AVX512(SB), NOSPLIT, $0-176
+// func turned3AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned3AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10392,6 +10488,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10419,20 +10518,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z4
 	VFMADD231PS Z29, Z30, Z5
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -10444,7 +10543,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -10455,7 +10554,7 @@ l6:
 	VMOVUPS Z5, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10466,6 +10565,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10486,20 +10588,20 @@ l7:
 	VBROADCASTSS 8(AX), Z30
 	VFMADD231PS Z28, Z30, Z2
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -10508,7 +10610,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -10516,7 +10618,7 @@ l9:
 	VMOVUPS Z2, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10524,8 +10626,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned4AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned4AVX512(SB), NOSPLIT, $0-176
+// func turned4AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned4AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10534,6 +10636,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10566,20 +10671,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z6
 	VFMADD231PS Z29, Z31, Z7
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -10594,7 +10699,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -10608,7 +10713,7 @@ l6:
 	VMOVUPS Z7, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10619,6 +10724,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10642,20 +10750,20 @@ l7:
 	VBROADCASTSS 12(AX), Z31
 	VFMADD231PS Z28, Z31, Z3
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -10666,7 +10774,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -10676,7 +10784,7 @@ l9:
 	VMOVUPS Z3, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10684,8 +10792,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned5AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned5AVX512(SB), NOSPLIT, $0-176
+// func turned5AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned5AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10694,6 +10802,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10731,20 +10842,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z8
 	VFMADD231PS Z29, Z30, Z9
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -10762,7 +10873,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -10779,7 +10890,7 @@ l6:
 	VMOVUPS Z9, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10790,6 +10901,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10816,20 +10930,20 @@ l7:
 	VBROADCASTSS 16(AX), Z30
 	VFMADD231PS Z28, Z30, Z4
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -10842,7 +10956,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -10854,7 +10968,7 @@ l9:
 	VMOVUPS Z4, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10862,8 +10976,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned6AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned6AVX512(SB), NOSPLIT, $0-176
+// func turned6AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned6AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10872,6 +10986,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10914,20 +11031,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z10
 	VFMADD231PS Z29, Z31, Z11
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -10948,7 +11065,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -10968,7 +11085,7 @@ l6:
 	VMOVUPS Z11, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10979,6 +11096,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11008,20 +11128,20 @@ l7:
 	VBROADCASTSS 20(AX), Z31
 	VFMADD231PS Z28, Z31, Z5
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -11036,7 +11156,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -11050,7 +11170,7 @@ l9:
 	VMOVUPS Z5, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11058,8 +11178,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned7AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned7AVX512(SB), NOSPLIT, $0-176
+// func turned7AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned7AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -11068,6 +11188,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11115,20 +11238,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z12
 	VFMADD231PS Z29, Z30, Z13
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -11152,7 +11275,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -11175,7 +11298,7 @@ l6:
 	VMOVUPS Z13, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11186,6 +11309,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11218,20 +11344,20 @@ l7:
 	VBROADCASTSS 24(AX), Z30
 	VFMADD231PS Z28, Z30, Z6
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -11248,7 +11374,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -11264,7 +11390,7 @@ l9:
 	VMOVUPS Z6, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11272,8 +11398,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned8AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned8AVX512(SB), NOSPLIT, $0-176
+// func turned8AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned8AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -11282,6 +11408,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11334,20 +11463,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z14
 	VFMADD231PS Z29, Z31, Z15
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -11374,7 +11503,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -11400,7 +11529,7 @@ l6:
 	VMOVUPS Z15, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11411,6 +11540,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11446,20 +11578,20 @@ l7:
 	VBROADCASTSS 28(AX), Z31
 	VFMADD231PS Z28, Z31, Z7
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -11478,7 +11610,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -11496,7 +11628,7 @@ l9:
 	VMOVUPS Z7, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11504,8 +11636,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned9AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned9AVX512(SB), NOSPLIT, $0-176
+// func turned9AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned9AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -11514,6 +11646,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11571,20 +11706,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z16
 	VFMADD231PS Z29, Z30, Z17
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -11614,7 +11749,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -11643,7 +11778,7 @@ l6:
 	VMOVUPS Z17, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11654,6 +11789,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11692,20 +11830,20 @@ l7:
 	VBROADCASTSS 32(AX), Z30
 	VFMADD231PS Z28, Z30, Z8
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -11726,7 +11864,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -11746,7 +11884,7 @@ l9:
 	VMOVUPS Z8, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11754,8 +11892,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned10AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned10AVX512(SB), NOSPLIT, $0-176
+// func turned10AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned10AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -11764,6 +11902,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11826,20 +11967,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z18
 	VFMADD231PS Z29, Z31, Z19
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -11872,7 +12013,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -11904,7 +12045,7 @@ l6:
 	VMOVUPS Z19, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11915,6 +12056,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11956,20 +12100,20 @@ l7:
 	VBROADCASTSS 36(AX), Z31
 	VFMADD231PS Z28, Z31, Z9
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -11992,7 +12136,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -12014,7 +12158,7 @@ l9:
 	VMOVUPS Z9, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -12022,8 +12166,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned11AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned11AVX512(SB), NOSPLIT, $0-176
+// func turned11AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned11AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -12032,6 +12176,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12099,20 +12246,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z20
 	VFMADD231PS Z29, Z30, Z21
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -12148,7 +12295,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -12183,7 +12330,7 @@ l6:
 	VMOVUPS Z21, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -12194,6 +12341,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12238,20 +12388,20 @@ l7:
 	VBROADCASTSS 40(AX), Z30
 	VFMADD231PS Z28, Z30, Z10
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -12276,7 +12426,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -12300,7 +12450,7 @@ l9:
 	VMOVUPS Z10, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -12308,8 +12458,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned12AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned12AVX512(SB), NOSPLIT, $0-176
+// func turned12AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned12AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -12318,6 +12468,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12390,20 +12543,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z22
 	VFMADD231PS Z29, Z31, Z23
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -12442,7 +12595,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -12480,7 +12633,7 @@ l6:
 	VMOVUPS Z23, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -12491,6 +12644,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12538,20 +12694,20 @@ l7:
 	VBROADCASTSS 44(AX), Z31
 	VFMADD231PS Z28, Z31, Z11
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -12578,7 +12734,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -12604,7 +12760,7 @@ l9:
 	VMOVUPS Z11, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -12612,8 +12768,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned13AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned13AVX512(SB), NOSPLIT, $0-176
+// func turned13AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned13AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -12622,6 +12778,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12699,20 +12858,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z24
 	VFMADD231PS Z29, Z30, Z25
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -12754,7 +12913,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -12795,7 +12954,7 @@ l6:
 	VMOVUPS Z25, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -12806,6 +12965,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12856,20 +13018,20 @@ l7:
 	VBROADCASTSS 48(AX), Z30
 	VFMADD231PS Z28, Z30, Z12
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -12898,7 +13060,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -12926,7 +13088,7 @@ l9:
 	VMOVUPS Z12, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -12934,19 +13096,22 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turned14AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turned14AVX512(SB), NOSPLIT, $0-176
+// func turned14AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned14AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
-	MOVQ next_base+144(FP), R15
-	MOVQ ldn+168(FP), R14
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
 	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13038,8 +13203,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 128(BX), Z28
-	VMOVUPS 192(BX), Z29
+	VMOVUPS (BX)(DX*1), Z28
+	VMOVUPS 64(BX)(DX*1), Z29
 	VBROADCASTSS (AX)(R11*1), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -13085,8 +13250,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 256(BX), Z28
-	VMOVUPS 320(BX), Z29
+	VMOVUPS (BX)(DX*2), Z28
+	VMOVUPS 64(BX)(DX*2), Z29
 	VBROADCASTSS (AX)(R11*2), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -13132,8 +13297,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 384(BX), Z28
-	VMOVUPS 448(BX), Z29
+	VMOVUPS (BX)(SI*1), Z28
+	VMOVUPS 64(BX)(SI*1), Z29
 	VBROADCASTSS (AX)(R10*1), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -13177,7 +13342,7 @@ l4:
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
 	LEAQ (AX)(R11*4), AX
-	ADDQ $512, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -13234,20 +13399,20 @@ l6:
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -13292,7 +13457,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -13336,7 +13501,7 @@ l8:
 	VMOVUPS Z27, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -13347,6 +13512,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13400,20 +13568,20 @@ l9:
 	VBROADCASTSS 52(AX), Z31
 	VFMADD231PS Z28, Z31, Z13
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -13444,7 +13612,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -13474,7 +13642,7 @@ l11:
 	VMOVUPS Z13, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -13482,19 +13650,22 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func wedgeAVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·wedgeAVX512(SB), NOSPLIT, $0-176
+// func wedgeAVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·wedgeAVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
-	MOVQ next_base+144(FP), R15
-	MOVQ ldn+168(FP), R14
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
 	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13587,8 +13758,8 @@ l4:
 	VBROADCASTSS (R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 128(BX), Z28
-	VMOVUPS 192(BX), Z29
+	VMOVUPS (BX)(DX*1), Z28
+	VMOVUPS 64(BX)(DX*1), Z29
 	VBROADCASTSS 4(AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -13631,8 +13802,8 @@ l4:
 	VBROADCASTSS 4(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 256(BX), Z28
-	VMOVUPS 320(BX), Z29
+	VMOVUPS (BX)(DX*2), Z28
+	VMOVUPS 64(BX)(DX*2), Z29
 	VBROADCASTSS 8(AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -13675,8 +13846,8 @@ l4:
 	VBROADCASTSS 8(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 384(BX), Z28
-	VMOVUPS 448(BX), Z29
+	VMOVUPS (BX)(SI*1), Z28
+	VMOVUPS 64(BX)(SI*1), Z29
 	VBROADCASTSS 12(AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -13724,7 +13895,7 @@ l4:
 	ADDQ $16, R9
 	ADDQ $16, R10
 	ADDQ $16, R13
-	ADDQ $512, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -13783,7 +13954,7 @@ l6:
 	ADDQ $4, R9
 	ADDQ $4, R10
 	ADDQ $4, R13
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
@@ -13828,8 +13999,9 @@ l7:
 	VBROADCASTSS (R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 128(BX), Z28
-	VMOVUPS 192(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 4(AX)(R11*2), Z30
 	VFMADD231PS Z28, Z30, Z4
 	VFMADD231PS Z29, Z30, Z5
@@ -13866,8 +14038,9 @@ l7:
 	VBROADCASTSS 4(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 256(BX), Z28
-	VMOVUPS 320(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 8(R8), Z31
 	VFMADD231PS Z28, Z31, Z6
 	VFMADD231PS Z29, Z31, Z7
@@ -13901,8 +14074,9 @@ l7:
 	VBROADCASTSS 8(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 384(BX), Z28
-	VMOVUPS 448(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 12(R8)(R11*1), Z30
 	VFMADD231PS Z28, Z30, Z8
 	VFMADD231PS Z29, Z30, Z9
@@ -13933,8 +14107,9 @@ l7:
 	VBROADCASTSS 12(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 512(BX), Z28
-	VMOVUPS 576(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 16(R8)(R11*2), Z31
 	VFMADD231PS Z28, Z31, Z10
 	VFMADD231PS Z29, Z31, Z11
@@ -13962,8 +14137,9 @@ l7:
 	VBROADCASTSS 16(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 640(BX), Z28
-	VMOVUPS 704(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 20(R9), Z30
 	VFMADD231PS Z28, Z30, Z12
 	VFMADD231PS Z29, Z30, Z13
@@ -13988,8 +14164,9 @@ l7:
 	VBROADCASTSS 20(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 768(BX), Z28
-	VMOVUPS 832(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 24(R9)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z14
 	VFMADD231PS Z29, Z31, Z15
@@ -14011,8 +14188,9 @@ l7:
 	VBROADCASTSS 24(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 896(BX), Z28
-	VMOVUPS 960(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 28(R9)(R11*2), Z30
 	VFMADD231PS Z28, Z30, Z16
 	VFMADD231PS Z29, Z30, Z17
@@ -14031,8 +14209,9 @@ l7:
 	VBROADCASTSS 28(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 1024(BX), Z28
-	VMOVUPS 1088(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 32(R10), Z31
 	VFMADD231PS Z28, Z31, Z18
 	VFMADD231PS Z29, Z31, Z19
@@ -14048,8 +14227,9 @@ l7:
 	VBROADCASTSS 32(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 1152(BX), Z28
-	VMOVUPS 1216(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 36(R10)(R11*1), Z30
 	VFMADD231PS Z28, Z30, Z20
 	VFMADD231PS Z29, Z30, Z21
@@ -14062,8 +14242,9 @@ l7:
 	VBROADCASTSS 36(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 1280(BX), Z28
-	VMOVUPS 1344(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 40(R10)(R11*2), Z31
 	VFMADD231PS Z28, Z31, Z22
 	VFMADD231PS Z29, Z31, Z23
@@ -14073,29 +14254,32 @@ l7:
 	VBROADCASTSS 40(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 1408(BX), Z28
-	VMOVUPS 1472(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 44(R13), Z30
 	VFMADD231PS Z28, Z30, Z24
 	VFMADD231PS Z29, Z30, Z25
 	VBROADCASTSS 44(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 1536(BX), Z28
-	VMOVUPS 1600(BX), Z29
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS 48(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	ADDQ DX, BX
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -14140,7 +14324,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -14184,7 +14368,7 @@ l8:
 	VMOVUPS Z27, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -14195,6 +14379,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14256,7 +14443,7 @@ l9:
 	ADDQ $4, R9
 	ADDQ $4, R10
 	ADDQ $4, R13
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
@@ -14287,7 +14474,8 @@ l10:
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS (R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 128(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 4(AX)(R11*2), Z30
 	VFMADD231PS Z28, Z30, Z2
 	VBROADCASTSS 4(R8), Z31
@@ -14312,7 +14500,8 @@ l10:
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 4(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 256(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 8(R8), Z31
 	VFMADD231PS Z28, Z31, Z3
 	VBROADCASTSS 8(R8)(R11*1), Z30
@@ -14335,7 +14524,8 @@ l10:
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 8(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 384(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 12(R8)(R11*1), Z30
 	VFMADD231PS Z28, Z30, Z4
 	VBROADCASTSS 12(R8)(R11*2), Z31
@@ -14356,7 +14546,8 @@ l10:
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 12(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 512(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 16(R8)(R11*2), Z31
 	VFMADD231PS Z28, Z31, Z5
 	VBROADCASTSS 16(R9), Z30
@@ -14375,7 +14566,8 @@ l10:
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 16(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 640(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 20(R9), Z30
 	VFMADD231PS Z28, Z30, Z6
 	VBROADCASTSS 20(R9)(R11*1), Z31
@@ -14392,7 +14584,8 @@ l10:
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 20(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 768(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 24(R9)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z7
 	VBROADCASTSS 24(R9)(R11*2), Z30
@@ -14407,7 +14600,8 @@ l10:
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 24(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 896(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 28(R9)(R11*2), Z30
 	VFMADD231PS Z28, Z30, Z8
 	VBROADCASTSS 28(R10), Z31
@@ -14420,7 +14614,8 @@ l10:
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 28(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 1024(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 32(R10), Z31
 	VFMADD231PS Z28, Z31, Z9
 	VBROADCASTSS 32(R10)(R11*1), Z30
@@ -14431,7 +14626,8 @@ l10:
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 32(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 1152(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 36(R10)(R11*1), Z30
 	VFMADD231PS Z28, Z30, Z10
 	VBROADCASTSS 36(R10)(R11*2), Z31
@@ -14440,31 +14636,35 @@ l10:
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 36(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 1280(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 40(R10)(R11*2), Z31
 	VFMADD231PS Z28, Z31, Z11
 	VBROADCASTSS 40(R13), Z30
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 40(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 1408(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 44(R13), Z30
 	VFMADD231PS Z28, Z30, Z12
 	VBROADCASTSS 44(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	VMOVUPS 1536(BX), Z28
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
 	VBROADCASTSS 48(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z13
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	ADDQ DX, BX
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -14495,7 +14695,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -14525,7 +14725,7 @@ l11:
 	VMOVUPS Z13, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -14533,19 +14733,22 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func turnedWedgeAVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
-TEXT ·turnedWedgeAVX512(SB), NOSPLIT, $0-176
+// func turnedWedgeAVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turnedWedgeAVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
-	MOVQ next_base+144(FP), R15
-	MOVQ ldn+168(FP), R14
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
 	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14584,11 +14787,12 @@ l3:
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 128(BX), Z28
-	VMOVUPS 192(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14596,11 +14800,12 @@ l3:
 	VFMADD231PS Z28, Z31, Z2
 	VFMADD231PS Z29, Z31, Z3
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 256(BX), Z28
-	VMOVUPS 320(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14611,11 +14816,12 @@ l3:
 	VFMADD231PS Z28, Z30, Z4
 	VFMADD231PS Z29, Z30, Z5
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 384(BX), Z28
-	VMOVUPS 448(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14629,11 +14835,12 @@ l3:
 	VFMADD231PS Z28, Z31, Z6
 	VFMADD231PS Z29, Z31, Z7
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 512(BX), Z28
-	VMOVUPS 576(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14650,11 +14857,12 @@ l3:
 	VFMADD231PS Z28, Z30, Z8
 	VFMADD231PS Z29, Z30, Z9
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 640(BX), Z28
-	VMOVUPS 704(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14674,11 +14882,12 @@ l3:
 	VFMADD231PS Z28, Z31, Z10
 	VFMADD231PS Z29, Z31, Z11
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 768(BX), Z28
-	VMOVUPS 832(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14701,11 +14910,12 @@ l3:
 	VFMADD231PS Z28, Z30, Z12
 	VFMADD231PS Z29, Z30, Z13
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 896(BX), Z28
-	VMOVUPS 960(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14731,11 +14941,12 @@ l3:
 	VFMADD231PS Z28, Z31, Z14
 	VFMADD231PS Z29, Z31, Z15
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 1024(BX), Z28
-	VMOVUPS 1088(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14764,11 +14975,12 @@ l3:
 	VFMADD231PS Z28, Z30, Z16
 	VFMADD231PS Z29, Z30, Z17
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 1152(BX), Z28
-	VMOVUPS 1216(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14800,11 +15012,12 @@ l3:
 	VFMADD231PS Z28, Z31, Z18
 	VFMADD231PS Z29, Z31, Z19
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 1280(BX), Z28
-	VMOVUPS 1344(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14839,11 +15052,12 @@ l3:
 	VFMADD231PS Z28, Z30, Z20
 	VFMADD231PS Z29, Z30, Z21
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 1408(BX), Z28
-	VMOVUPS 1472(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14881,11 +15095,12 @@ l3:
 	VFMADD231PS Z28, Z31, Z22
 	VFMADD231PS Z29, Z31, Z23
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 1536(BX), Z28
-	VMOVUPS 1600(BX), Z29
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -14926,7 +15141,7 @@ l3:
 	VFMADD231PS Z28, Z30, Z24
 	VFMADD231PS Z29, Z30, Z25
 	ADDQ R11, AX
-	ADDQ $1664, BX
+	ADDQ DX, BX
 	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	SUBQ $13, CX
@@ -14990,8 +15205,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 128(BX), Z28
-	VMOVUPS 192(BX), Z29
+	VMOVUPS (BX)(DX*1), Z28
+	VMOVUPS 64(BX)(DX*1), Z29
 	VBROADCASTSS (AX)(R11*1), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -15037,8 +15252,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 256(BX), Z28
-	VMOVUPS 320(BX), Z29
+	VMOVUPS (BX)(DX*2), Z28
+	VMOVUPS 64(BX)(DX*2), Z29
 	VBROADCASTSS (AX)(R11*2), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -15084,8 +15299,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 384(BX), Z28
-	VMOVUPS 448(BX), Z29
+	VMOVUPS (BX)(SI*1), Z28
+	VMOVUPS 64(BX)(SI*1), Z29
 	VBROADCASTSS (AX)(R10*1), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -15129,7 +15344,7 @@ l4:
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
 	LEAQ (AX)(R11*4), AX
-	ADDQ $512, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -15187,20 +15402,20 @@ l6:
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -15245,7 +15460,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -15289,7 +15504,7 @@ l8:
 	VMOVUPS Z27, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -15300,6 +15515,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15322,19 +15540,21 @@ l1:
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 128(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
 	VFMADD231PS Z28, Z31, Z1
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 256(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15342,10 +15562,11 @@ l1:
 	VBROADCASTSS 8(AX), Z30
 	VFMADD231PS Z28, Z30, Z2
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 384(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15355,10 +15576,11 @@ l1:
 	VBROADCASTSS 12(AX), Z31
 	VFMADD231PS Z28, Z31, Z3
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 512(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15370,10 +15592,11 @@ l1:
 	VBROADCASTSS 16(AX), Z30
 	VFMADD231PS Z28, Z30, Z4
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 640(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15387,10 +15610,11 @@ l1:
 	VBROADCASTSS 20(AX), Z31
 	VFMADD231PS Z28, Z31, Z5
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 768(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15406,10 +15630,11 @@ l1:
 	VBROADCASTSS 24(AX), Z30
 	VFMADD231PS Z28, Z30, Z6
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 896(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15427,10 +15652,11 @@ l1:
 	VBROADCASTSS 28(AX), Z31
 	VFMADD231PS Z28, Z31, Z7
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 1024(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15450,10 +15676,11 @@ l1:
 	VBROADCASTSS 32(AX), Z30
 	VFMADD231PS Z28, Z30, Z8
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 1152(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15475,10 +15702,11 @@ l1:
 	VBROADCASTSS 36(AX), Z31
 	VFMADD231PS Z28, Z31, Z9
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 1280(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15502,10 +15730,11 @@ l1:
 	VBROADCASTSS 40(AX), Z30
 	VFMADD231PS Z28, Z30, Z10
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 1408(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15531,10 +15760,11 @@ l1:
 	VBROADCASTSS 44(AX), Z31
 	VFMADD231PS Z28, Z31, Z11
 	ADDQ R11, AX
+	ADDQ DX, BX
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 1536(BX), Z28
+	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VBROADCASTSS 4(AX), Z31
@@ -15562,7 +15792,7 @@ l1:
 	VBROADCASTSS 48(AX), Z30
 	VFMADD231PS Z28, Z30, Z12
 	ADDQ R11, AX
-	ADDQ $1664, BX
+	ADDQ DX, BX
 	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	SUBQ $13, CX
@@ -15602,20 +15832,20 @@ l9:
 	VBROADCASTSS 52(AX), Z31
 	VFMADD231PS Z28, Z31, Z13
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -15646,7 +15876,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -15676,7 +15906,7 @@ l11:
 	VMOVUPS Z13, (DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)

@@ -6,28 +6,18 @@ import "math"
 func portableTiles(turned bool) []TileFunc {
 	table := make([]TileFunc, portableMR+1)
 	for mr := 1; mr <= portableMR; mr++ {
-		table[mr] = func(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, _ []float32, _ int) {
+		table[mr] = func(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, _ []float32, _ int) {
 			row, col := lda, 1
 			if turned {
 				row, col = 1, lda
 			}
 			for i := range halves / 2 {
 				at := i * portableNR
-				portableTile(mr, kc, a, row, col, b[i*step:], c[at:], ldc, rowsFrom(init, at), ldi)
+				portableTile(mr, kc, a, row, col, b[i*step:], ldb, c[at:], ldc, rowsFrom(init, at), ldi)
 			}
 			if halves%2 == 1 {
 				at := halves / 2
-				var tile [portableMR * portableNR]float32
-				portableTile(mr, kc, a, row, col, b[at*step:], tile[:], portableNR, nil, 0)
-				at *= portableNR
-				for i := range mr {
-					for j, x := range tile[i*portableNR:][:portableNR/2] {
-						if init != nil {
-							x += init[i*ldi+at+j]
-						}
-						c[i*ldc+at+j] = x
-					}
-				}
+				portableHalf(mr, kc, a, row, col, b[at*step:], ldb, c[at*portableNR:], ldc, rowsFrom(init, at*portableNR), ldi)
 			}
 		}
 	}
@@ -37,15 +27,15 @@ func portableTiles(turned bool) []TileFunc {
 // oneRow and oneColumn are the kernels of a single row.
 var oneRow, oneColumn = portableTiles(false)[1], portableTiles(true)[1]
 
-func wedgePortable(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int) {
+func wedgePortable(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int) {
 	for i := range portableMR {
-		oneRow(kc-(portableMR-1)+i, halves, a[i*lda:], lda, b, step, c[i*ldc:], ldc, rowsFrom(init, i*ldi), ldi, next, ldn)
+		oneRow(kc-(portableMR-1)+i, halves, a[i*lda:], lda, b, ldb, step, c[i*ldc:], ldc, rowsFrom(init, i*ldi), ldi, next, ldn)
 	}
 }
 
-func turnedWedgePortable(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int) {
+func turnedWedgePortable(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int) {
 	for i := range portableMR {
-		oneColumn(kc-i, halves, a[i*lda+i:], lda, b[i*portableNR:], step, c[i*ldc:], ldc, rowsFrom(init, i*ldi), ldi, next, ldn)
+		oneColumn(kc-i, halves, a[i*lda+i:], lda, b[i*ldb:], ldb, step, c[i*ldc:], ldc, rowsFrom(init, i*ldi), ldi, next, ldn)
 	}
 }
 

@@ -6,7 +6,7 @@ import "fmt"
 // as columns (turned), for any number of rows. They go along the panels of B, and end with half of one where that is
 // enough. A wedge is a tile of most rows on the diagonal, and leaves out the steps that the causal mask makes zeros.
 func emitTiles(f *file) {
-	const params = "kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int"
+	const params = "kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int"
 	for mr := 1; mr <= f.mr; mr++ {
 		f.function(fmt.Sprintf("tile%d", mr), params, false, func(f *function) { f.tile(mr, f.rowSteps) })
 	}
@@ -45,6 +45,8 @@ func (f *function) tile(mr int, steps func(mr, wide int)) {
 func (f *function) tileOf(mr, wide int, steps func(mr, wide int)) {
 	f.pointer("a", "AX")
 	f.pointer("b", "BX")
+	f.stride("ldb", "DX")
+	f.op("LEAQ", "(DX)(DX*2)", "SI")
 	for i := range wide * mr {
 		f.clear(i)
 	}
@@ -79,11 +81,12 @@ func (f *function) tileOf(mr, wide int, steps func(mr, wide int)) {
 	f.keep("BX", "b")
 }
 
-// tileStep is step k of an unrolled loop for rows [from, to); element says where A's are.
+// tileStep is step k of at most four for rows [from, to); element says where A's are.
 func (f *function) tileStep(from, to, wide, k int, element func(i, k int) string) {
 	b := 2 * f.mr
+	row := []string{"(BX)", "(BX)(DX*1)", "(BX)(DX*2)", "(BX)(SI*1)"}[k]
 	for j := range wide {
-		f.op("VMOVUPS", at("BX", (2*k+j)*f.width()), f.v(b+j))
+		f.op("VMOVUPS", after(j*f.width(), row), f.v(b+j))
 	}
 	for i := from; i < to; i++ {
 		a := b + 2 + i%2
@@ -92,6 +95,14 @@ func (f *function) tileStep(from, to, wide, k int, element func(i, k int) string
 			f.multiplyAdd(b+j, a, wide*i+j)
 		}
 	}
+}
+
+// after is a memory operand a number of bytes after another, which has no offset.
+func after(bytes int, operand string) string {
+	if bytes == 0 {
+		return operand
+	}
+	return fmt.Sprintf("%d%s", bytes, operand)
 }
 
 // depth runs body for all steps but some and moves on in B: four at a time in whole tiles, where nearly all work is, and
@@ -114,14 +125,14 @@ func (f *function) depth(mr, wide, but int, body func(steps int)) {
 				f.op("ADDQ", "R14", "R15")
 			}
 			body(unroll)
-			f.advance(unroll*2*f.width(), "BX")
+			f.op("LEAQ", "(BX)(DX*4)", "BX")
 		})
 		count()
 		f.op("ANDQ", "$3", "CX")
 	}
 	f.times("CX", func() {
 		body(1)
-		f.advance(2*f.width(), "BX")
+		f.op("ADDQ", "DX", "BX")
 	})
 }
 
@@ -156,7 +167,8 @@ func (f *function) alongRows(mr, wide, but int) (element func(i, k int) string) 
 func (f *function) rowWedge(mr, wide int) {
 	element := f.alongRows(mr, wide, mr-1)
 	for k := range mr - 1 {
-		f.tileStep(k+1, mr, wide, k, element)
+		f.tileStep(k+1, mr, wide, 0, func(i, _ int) string { return element(i, k) })
+		f.op("ADDQ", "DX", "BX")
 	}
 }
 
@@ -184,21 +196,16 @@ func (f *function) columnStep(from, to, wide, k int, row string) {
 	f.op("PREFETCHT0", "(R13)")
 	f.op("PREFETCHT0", at("R13", 4*(f.mr-1)))
 	f.op("ADDQ", "R11", "R13")
-	f.tileStep(from, to, wide, k, func(i, _ int) string {
-		if i == 0 {
-			return row
-		}
-		return fmt.Sprintf("%d%s", 4*i, row)
-	})
+	f.tileStep(from, to, wide, k, func(i, _ int) string { return after(4*i, row) })
 }
 
 // columnWedge is columnSteps where each row begins one step after the one before it.
 func (f *function) columnWedge(mr, wide int) {
 	f.op("LEAQ", "(AX)(R11*8)", "R13")
 	for k := range mr - 1 {
-		f.columnStep(0, k+1, wide, k, "(AX)")
+		f.columnStep(0, k+1, wide, 0, "(AX)")
 		f.op("ADDQ", "R11", "AX")
+		f.op("ADDQ", "DX", "BX")
 	}
-	f.advance((mr-1)*2*f.width(), "BX")
 	f.alongColumns(mr, wide, mr-1)
 }
