@@ -211,7 +211,7 @@ func (t *attendTile) block(q operand, r, high, key, n int) {
 	k, scores, half := t.device.kernels, t.worker.scores, t.device.kernels.NR/2
 	cols, at, seen := roundUp(n, half), key-t.start, t.from+r+1-key
 	keys := t.tiler.transposed(t.keys[at*t.size:], t.size)
-	t.tiler.multiply(blockA{data: q.data, ld: q.ld, rows: high}, keys, t.size, cols/half, scores, scoreStep, nil)
+	t.tiler.scores(blockA{data: q.data, ld: q.ld, rows: high}, keys, t.size, cols/half, seen, scores, scoreStep)
 	top, sum, o := t.top[r:][:high], t.sum[r:][:high], t.o[r*t.wide:]
 	fade, init := t.fade[:high], []float32(nil)
 	copy(fade, top)

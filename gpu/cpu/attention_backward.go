@@ -193,8 +193,8 @@ func (t *attendBackwardTile) fromQueries(h, r, high int, q, dout operand) {
 	s, ds := x.s[r*gradStep:], x.ds[r*gradStep:]
 	n := min(t.keys.to, first+high) - t.keys.from // keys that any of these queries sees
 	halves, seen := ceilDiv(n, k.NR/2), first+1-t.keys.from
-	t.tiler.multiply(blockA{data: q.data, ld: q.ld, rows: high}, t.tiler.transposed(x.keysT, t.size), t.size, halves, s, gradStep, nil)
-	t.tiler.multiply(blockA{data: dout.data, ld: dout.ld, rows: high}, t.tiler.transposed(x.valuesT, t.size), t.size, halves, ds, gradStep, nil)
+	t.tiler.scores(blockA{data: q.data, ld: q.ld, rows: high}, t.tiler.transposed(x.keysT, t.size), t.size, halves, seen, s, gradStep)
+	t.tiler.scores(blockA{data: dout.data, ld: dout.ld, rows: high}, t.tiler.transposed(x.valuesT, t.size), t.size, halves, seen, ds, gradStep)
 	width := t.heads * t.size
 	at := first*width + h*t.size
 	lse, delta := x.lse[:high], x.delta[:high]

@@ -131,6 +131,20 @@ func (t *tiler) multiply(a blockA, b panelsB, kc, halves int, c []float32, ldc i
 	t.errands.catchUp(k)
 }
 
+// scores sets those elements of c = a·b that rows of a see, and some more: the first sees seen columns, each after it one more.
+func (t *tiler) scores(a blockA, b panelsB, kc, halves, seen int, c []float32, ldc int) {
+	k := t.kernels
+	last := (halves - 1) * k.NR / 2
+	rows := roundUp(seen+a.rows-1-last, 2) // that see some of the last half, if not more
+	if a.rows < k.MR || rows >= k.MR {
+		t.multiply(a, b, kc, halves, c, ldc, nil)
+		return
+	}
+	next, ldn := t.errands.take((halves - 1) / 2 * (kc / 4) * 2)
+	k.Scores(kc, halves, rows, a.data, a.ld, b.data, b.ld, b.step, c, ldc, next, ldn)
+	t.errands.catchUp(k)
+}
+
 // wellPlaced returns rows of a that micro-kernels can take where they lie, as an operand A or B: themselves, or a copy if
 // they are a multiple of 2 KiB apart (see rowBlock), or if a half of a panel would end beyond them.
 func (d *device) wellPlaced(scratch []float32, a operand, rows, cols int) operand {

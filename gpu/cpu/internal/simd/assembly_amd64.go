@@ -41,6 +41,7 @@ type assembly struct {
 	tile, turned    []TileFunc
 	wedge           TileFunc
 	turnedWedge     TileFunc
+	scores          func(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int)
 
 	// Of pairs: gemm and rowsGemm are then products of pairs.
 	round      func(dst []float32, ldd int, src []float32, lds, rows, cols int)
@@ -58,7 +59,7 @@ func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 			return n * 2 * 12 * lanes
 		},
 		RowMax: a.rowMax, RowExp: a.rowExp, RowScale: a.rowScale, ScoreBackward: a.scoreBackward, Tile: a.tile, Turned: a.turned,
-		Wedge: a.wedge, TurnedWedge: a.turnedWedge,
+		Wedge: a.wedge, TurnedWedge: a.turnedWedge, Scores: a.scores,
 	}
 	a.wrapBlocks(&k, lanes)
 	a.wrapReductions(&k, lanes)

@@ -128,6 +128,42 @@ func tileTrial(t *testing.T, tile TileFunc, k *Kernels, mr, kc, halves int, kind
 	}
 }
 
+// TestScores compares the scores that are asked for with those of Tile.
+func TestScores(t *testing.T) {
+	for _, k := range Available() {
+		for rows := 2; rows < k.MR; rows += 2 {
+			for halves := 1; halves < 5; halves++ {
+				t.Run(fmt.Sprintf("%s/%d,halves=%d", k.Name, rows, halves), func(t *testing.T) {
+					const kc = 7
+					half := k.NR / 2
+					ldc, step := halves*half+1, kc*k.NR
+					size := (k.MR-1)*ldc + halves*half
+					all := guarded([]int{k.MR * kc, (halves + 1) / 2 * step, size, size})
+					s := inner(all)
+					before := slices.Clone(s[2])
+					k.Scores(kc, halves, rows, s[0], kc, s[1], k.NR, step, s[2], ldc, s[1], k.NR)
+					k.Tile[k.MR](kc, halves, s[0], kc, s[1], k.NR, step, s[3], ldc, nil, 0, s[1], k.NR)
+					for n, got := range s[2] {
+						i, j := n/ldc, n%ldc
+						want := s[3][n]
+						if j == halves*half || i < k.MR-rows && j >= (halves-1)*half {
+							want = before[n]
+						}
+						if got != want {
+							t.Fatalf("element %d, %d: %v, want %v", i, j, got, want)
+						}
+					}
+					for _, x := range slices.Concat(all[2][:guard], all[2][guard+size:]) {
+						if x != guardValue {
+							t.Fatal("written beside c")
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
 // TestRowExp holds the exponential of attention to its stated error, below 0 as it is called for, and to its ends.
 func TestRowExp(t *testing.T) {
 	for _, k := range Available() {

@@ -14,6 +14,7 @@ var assemblyAVX2 = assembly{
 	fetch:           fetchAVX2,
 	wedge:           wedgeAVX2,
 	turnedWedge:     turnedWedgeAVX2,
+	scores:          scoresAVX2,
 	dot:             dotAVX2,
 	dot3:            dot3AVX2,
 	max:             maxAVX2,
@@ -128,6 +129,9 @@ func wedgeAVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int,
 
 //go:noescape
 func turnedWedgeAVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+
+//go:noescape
+func scoresAVX2(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int)
 
 //go:noescape
 func dotAVX2(x, y []float32) float32

@@ -15,6 +15,7 @@ var assemblyAVX512 = assembly{
 	fetch:           fetchAVX512,
 	wedge:           wedgeAVX512,
 	turnedWedge:     turnedWedgeAVX512,
+	scores:          scoresAVX512,
 	dot:             dotAVX512,
 	dot3:            dot3AVX512,
 	max:             maxAVX512,
@@ -204,6 +205,9 @@ func wedgeAVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step in
 
 //go:noescape
 func turnedWedgeAVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+
+//go:noescape
+func scoresAVX512(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int)
 
 //go:noescape
 func dotAVX512(x, y []float32) float32

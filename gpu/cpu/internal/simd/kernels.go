@@ -91,6 +91,8 @@ type Kernels struct {
 	// Wedge is Tile[MR] and TurnedWedge is Turned[MR] for scores on the diagonal, where elements that would be multiplied by
 	// zeros are not read: row i ends MR−1−i steps before the last row does, or begins i steps after the first. kc ≥ MR.
 	Wedge, TurnedWedge TileFunc
+	// Scores is Tile[MR] without init that computes only the last rows rows, an even number less than MR, of the last half.
+	Scores func(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int)
 
 	// Attention works on blocks of scores: a row is a query, a column a key, and rows are ld apart. There are as many rows as
 	// numbers, one of which belongs to each; cols is a multiple of NR/2. Row r sees the first seen+r columns, or all; what

@@ -39,6 +39,16 @@ func turnedWedgePortable(kc, halves int, a []float32, lda int, b []float32, ldb,
 	}
 }
 
+func scoresPortable(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int) {
+	for i := range portableMR {
+		n := halves - 1
+		if i >= portableMR-rows {
+			n = halves
+		}
+		oneRow(kc, n, a[i*lda:], lda, b, ldb, step, c[i*ldc:], ldc, nil, 0, next, ldn)
+	}
+}
+
 func rowMaxPortable(m, s []float32, ld, cols, seen int) {
 	for r := range m {
 		m[r] = max(m[r], maxPortable(s[r*ld:][:min(cols, seen+r)]))

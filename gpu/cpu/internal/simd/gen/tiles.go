@@ -15,6 +15,8 @@ func emitTiles(f *file) {
 	}
 	f.function("wedge", params, false, func(f *function) { f.tile(f.mr, f.rowWedge) })
 	f.function("turnedWedge", params, false, func(f *function) { f.tile(f.mr, f.columnWedge) })
+	f.function("scores", "kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int",
+		false, (*function).scores)
 }
 
 // tile computes one row of tiles; steps writes the loop over the depth.
@@ -31,6 +33,7 @@ func (f *function) tile(mr int, steps func(mr, wide int)) {
 	f.op("CMPQ", "R12", "$2")
 	f.op("JLT", half)
 	f.tileOf(mr, 2, steps)
+	f.nextPanel()
 	f.op("SUBQ", "$2", "R12")
 	f.op("JMP", loop)
 	f.place(half)
@@ -41,7 +44,61 @@ func (f *function) tile(mr int, steps func(mr, wide int)) {
 	f.ret()
 }
 
-// tileOf computes one tile of as many registers in a row as wide says, and moves on.
+// scores computes one row of tiles without init, but only an even number of last rows of the last half of a panel.
+func (f *function) scores() {
+	half, last, done := f.label(), f.label(), f.label()
+	f.stride("lda", "R11")
+	f.integer("halves", "R12")
+	f.op("DECQ", "R12")
+	f.pointer("next", "R15")
+	f.stride("ldn", "R14")
+	loop := f.label()
+	f.place(loop)
+	f.op("CMPQ", "R12", "$2")
+	f.op("JLT", half)
+	f.tileOf(f.mr, 2, f.rowSteps)
+	f.nextPanel()
+	f.op("SUBQ", "$2", "R12")
+	f.op("JMP", loop)
+	f.place(half)
+	f.op("TESTQ", "R12", "R12")
+	f.op("JZ", last)
+	f.tileOf(f.mr, 1, f.rowSteps)
+	f.pointer("b", "BX")
+	f.advance(f.width(), "BX")
+	f.keep("BX", "b")
+	f.place(last)
+	f.integer("rows", "CX")
+	for _, x := range []string{"a", "c"} {
+		f.op("MOVQ", fmt.Sprintf("$%d", f.mr), "R9")
+		f.op("SUBQ", "CX", "R9")
+		f.stride("ld"+x, "AX")
+		f.op("IMULQ", "AX", "R9")
+		f.pointer(x, "AX")
+		f.op("ADDQ", "R9", "AX")
+		f.keep("AX", x)
+	}
+	for rows := 2; rows < f.mr; rows += 2 {
+		other := f.label()
+		f.op("CMPQ", "CX", fmt.Sprintf("$%d", rows))
+		f.op("JNE", other)
+		f.tileOf(rows, 1, f.rowSteps)
+		f.op("JMP", done)
+		f.place(other)
+	}
+	f.place(done)
+	f.ret()
+}
+
+// nextPanel moves on in B.
+func (f *function) nextPanel() {
+	f.pointer("b", "BX")
+	f.stride("step", "R9")
+	f.op("ADDQ", "R9", "BX")
+	f.keep("BX", "b")
+}
+
+// tileOf computes one tile of as many registers in a row as wide says, and moves on in C and, if there is one, init.
 func (f *function) tileOf(mr, wide int, steps func(mr, wide int)) {
 	f.pointer("a", "AX")
 	f.pointer("b", "BX")
@@ -53,6 +110,21 @@ func (f *function) tileOf(mr, wide int, steps func(mr, wide int)) {
 	steps(mr, wide)
 	f.pointer("c", "DX")
 	f.stride("ldc", "SI")
+	if _, ok := f.offsets["init"]; ok {
+		f.addInit(mr, wide)
+	}
+	f.op("LEAQ", at("DX", wide*f.width()), "R9")
+	f.keep("R9", "c")
+	for i := range mr {
+		for j := range wide {
+			f.op("VMOVUPS", f.v(wide*i+j), at("DX", j*f.width()))
+		}
+		f.op("ADDQ", "SI", "DX")
+	}
+}
+
+// addInit adds init to the sums, unless it is nil, and moves on in it.
+func (f *function) addInit(mr, wide int) {
 	f.pointer("init", "DI")
 	f.stride("ldi", "R8")
 	store := f.label()
@@ -67,18 +139,6 @@ func (f *function) tileOf(mr, wide int, steps func(mr, wide int)) {
 		f.op("ADDQ", "R8", "DI")
 	}
 	f.place(store)
-	f.op("LEAQ", at("DX", wide*f.width()), "R9")
-	f.keep("R9", "c")
-	for i := range mr {
-		for j := range wide {
-			f.op("VMOVUPS", f.v(wide*i+j), at("DX", j*f.width()))
-		}
-		f.op("ADDQ", "SI", "DX")
-	}
-	f.pointer("b", "BX")
-	f.stride("step", "R9")
-	f.op("ADDQ", "R9", "BX")
-	f.keep("BX", "b")
 }
 
 // tileStep is step k of at most four for rows [from, to); element says where A's are.
