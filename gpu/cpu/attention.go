@@ -114,7 +114,7 @@ type attendTile struct {
 	values    operand   // rows
 	top, sum  []float32 // greatest score of each query, and Σ exp(scale·(score − top))
 	fade      []float32 // scratch: a factor for each of MR queries
-	o         []float32 // [queries][E]: Σ exp(scale·(score − top))·value
+	o         []float32 // [queries][E]: Σ exp(scale·(score − top))·value; the output, or scratch if E is no multiple of NR/2
 	wide      int       // how far rows of o are apart
 	tiler     tiler
 }
@@ -122,8 +122,8 @@ type attendTile struct {
 // tile attends from the queries of one span and group.
 func (a attendPhase) tile(i, w int) {
 	d, s := a.device, a.queries[i]
-	worker, rows, nr := &d.workers[w], s.to-s.from, d.kernels.NR
-	t := attendTile{attention: a.attention, worker: worker, groupSpan: s, o: worker.o, wide: roundUp(a.size, nr)}
+	worker, rows := &d.workers[w], s.to-s.from
+	t := attendTile{attention: a.attention, worker: worker, groupSpan: s}
 	t.tiler.kernels = d.kernels
 	t.top, t.sum, t.fade = worker.col[:rows], worker.col[rows:][:rows], worker.col[2*rows:]
 	t.pack()
@@ -186,6 +186,10 @@ func (t *attendTile) head(h int) {
 	for c := range t.top {
 		t.top[c], t.sum[c] = float32(math.Inf(-1)), 0
 	}
+	t.o, t.wide = t.worker.o, roundUp(t.size, d.kernels.NR/2)
+	if t.wide == t.size {
+		t.o, t.wide = t.out[t.from*width+h*t.size:], width
+	}
 	q := d.wellPlaced(t.worker.q, operand{t.q[t.from*width+h*t.size:], width, false}, rows, t.size)
 	for key := t.start; key < t.to; key += keyBlock {
 		for r := (rows - 1) / mr * mr; r >= 0; r -= mr {
@@ -221,7 +225,7 @@ func (t *attendTile) block(q operand, r, high, key, n int) {
 			fade[i] = float32(math.Exp(float64((fade[i] - top[i]) * t.scale)))
 			sum[i] *= fade[i]
 		}
-		k.RowScale(o, t.wide, o, t.wide, t.wide, fade)
+		k.RowScale(o, t.wide, o, t.wide, roundUp(t.size, half), fade)
 		init = o
 	}
 	k.RowExp(scores, scoreStep, cols, seen, t.scale, top, sum)
@@ -236,12 +240,12 @@ func (t *attendTile) finish(h, r, high int) {
 	for i, x := range t.sum[r:][:high] {
 		inverse[i] = 1 / x
 	}
-	out := t.out[(t.from+r)*width+h*t.size:]
-	if t.size%(k.NR/2) == 0 {
-		k.RowScale(out, width, o, t.wide, t.size, inverse)
+	wide := roundUp(t.size, k.NR/2)
+	k.RowScale(o, t.wide, o, t.wide, wide, inverse)
+	if wide == t.size {
 		return
 	}
-	k.RowScale(o, t.wide, o, t.wide, t.wide, inverse)
+	out := t.out[(t.from+r)*width+h*t.size:]
 	for i := range high {
 		copy(out[i*width:][:t.size], o[i*t.wide:])
 	}

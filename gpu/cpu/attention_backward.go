@@ -155,13 +155,13 @@ func (t *attendBackwardTile) lookAhead(i int) {
 		return
 	}
 	a, perGroup, ahead := t.attentionBackward, t.heads/t.groups, &t.tiler.errands
-	width := t.groups * t.size
-	for _, x := range [][]float32{a.k, a.v, a.dk, a.dv} {
-		ahead.add(x[keys.from*width+i%t.groups*t.size:], width, keys.to-keys.from, t.size)
-	}
-	width = t.heads * t.size
+	width := t.heads * t.size
 	for _, x := range [][]float32{a.q, a.dout, a.out, a.dq} {
 		ahead.add(x[queries.from*width+i%t.groups*perGroup*t.size:], width, queries.to-queries.from, perGroup*t.size)
+	}
+	width = t.groups * t.size
+	for _, x := range [][]float32{a.dk, a.dv, a.k, a.v} { // what is needed first comes last, and so is in the cache
+		ahead.add(x[keys.from*width+i%t.groups*t.size:], width, keys.to-keys.from, t.size)
 	}
 	mr := t.device.kernels.MR
 	ahead.plan(perGroup * (3*ceilDiv(t.queries.to-t.queries.from, mr) + 2*ceilDiv(t.keys.to-t.keys.from, mr)))
