@@ -123,8 +123,7 @@ type attendTile struct {
 func (a attendPhase) tile(i, w int) {
 	d, s := a.device, a.queries[i]
 	worker, rows := &d.workers[w], s.to-s.from
-	t := attendTile{attention: a.attention, worker: worker, groupSpan: s}
-	t.tiler.kernels = d.kernels
+	t := attendTile{attention: a.attention, worker: worker, groupSpan: s, tiler: newTiler(d.kernels)}
 	t.top, t.sum, t.fade = worker.col[:rows], worker.col[rows:][:rows], worker.col[2*rows:]
 	t.pack()
 	if i += len(d.workers); i < len(a.queries) {

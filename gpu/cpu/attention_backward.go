@@ -131,7 +131,7 @@ func (a attendBackwardPhase) tile(i, w int) {
 	}
 	x, d, g := a.scratch(w), a.device, i%a.groups
 	t := attendBackwardTile{attentionBackward: a.attentionBackward, x: x, keys: keys, queries: queries, first: a.round == 0}
-	t.tiler.kernels = d.kernels
+	t.tiler = newTiler(d.kernels)
 	n, width := keys.to-keys.from, a.groups*a.size
 	at := keys.from*width + g*a.size
 	t.dk, t.dv = a.dk[at:], a.dv[at:]

@@ -11,17 +11,15 @@ type errands struct {
 	turn  int // the part under way
 	share int // how many rows each product should call for, so that all will have been
 	owed  int // how many rows too few were called for up to now
+	wide  int // how many elements of a row are called for at a time
 }
 
-// farRows are rows of cols elements that are ld apart, of which calledAtOnce are called for at a time.
+// farRows are rows of cols elements that are ld apart.
 type farRows struct {
 	data           []float32
 	ld, rows, cols int
 	at             int // the next row to call for
 }
-
-// calledAtOnce is how many elements of a row a micro-kernel calls for; see simd.TileFunc.
-const calledAtOnce = 2 * cacheLine / 4
 
 // add adds rows of cols elements that are ld apart.
 func (e *errands) add(data []float32, ld, rows, cols int) {
@@ -33,13 +31,13 @@ func (e *errands) add(data []float32, ld, rows, cols int) {
 func (e *errands) plan(products int) {
 	all := 0
 	for _, p := range e.parts[:e.count] {
-		all += p.rows * ceilDiv(p.cols, calledAtOnce)
+		all += p.rows * ceilDiv(p.cols, e.wide)
 	}
 	e.share = ceilDiv(all, products)
 }
 
 // nowhere is what micro-kernels call for when there is nothing left.
-var nowhere [calledAtOnce]float32
+var nowhere [cacheLine]float32
 
 // take returns what a kernel shall call for that does so n times. As it knows no end, it may go too far.
 func (e *errands) take(n int) (rows []float32, ld int) {
@@ -59,8 +57,8 @@ func (e *errands) part() *farRows {
 		if p.at < p.rows {
 			return p
 		}
-		if p.cols -= calledAtOnce; p.cols > 0 {
-			p.data, p.at = p.data[calledAtOnce:], 0
+		if p.cols -= e.wide; p.cols > 0 {
+			p.data, p.at = p.data[e.wide:], 0
 		} else {
 			e.turn++
 		}
@@ -76,7 +74,7 @@ func (e *errands) catchUp(k *simd.Kernels) {
 			return
 		}
 		n := min(e.owed, p.rows-p.at)
-		k.Fetch(p.data[p.at*p.ld:], p.ld, n, min(p.cols, calledAtOnce))
+		k.Fetch(p.data[p.at*p.ld:], p.ld, n, min(p.cols, e.wide))
 		p.at, e.owed = p.at+n, e.owed-n
 	}
 }
@@ -102,6 +100,9 @@ type panelsB struct {
 	ld, step int
 }
 
+// newTiler returns one without errands.
+func newTiler(k *simd.Kernels) tiler { return tiler{kernels: k, errands: errands{wide: k.NR}} }
+
 // transposed is a B that packColumns has packed.
 func (t *tiler) transposed(data []float32, size int) panelsB {
 	return panelsB{data, t.kernels.NR, t.kernels.NR * size}
@@ -126,7 +127,7 @@ func (t *tiler) multiply(a blockA, b panelsB, kc, halves int, c []float32, ldc i
 	if a.rows < k.MR {
 		steps = 0
 	}
-	next, ldn := t.errands.take(halves / 2 * (steps / 4) * 2)
+	next, ldn := t.errands.take(halves / 2 * (steps / 4) * k.Ahead)
 	tile(kc, halves, a.data, a.ld, b.data, b.ld, b.step, c, ldc, init, ldc, next, ldn)
 	t.errands.catchUp(k)
 }
@@ -140,7 +141,7 @@ func (t *tiler) scores(a blockA, b panelsB, kc, halves, seen int, c []float32, l
 		t.multiply(a, b, kc, halves, c, ldc, nil)
 		return
 	}
-	next, ldn := t.errands.take((halves - 1) / 2 * (kc / 4) * 2)
+	next, ldn := t.errands.take((halves - 1) / 2 * (kc / 4) * k.Ahead)
 	k.Scores(kc, halves, rows, a.data, a.ld, b.data, b.ld, b.step, c, ldc, next, ldn)
 	t.errands.catchUp(k)
 }

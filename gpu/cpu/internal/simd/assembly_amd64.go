@@ -59,7 +59,7 @@ func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 			return n * 2 * 12 * lanes
 		},
 		RowMax: a.rowMax, RowExp: a.rowExp, RowScale: a.rowScale, ScoreBackward: a.scoreBackward, Tile: a.tile, Turned: a.turned,
-		Wedge: a.wedge, TurnedWedge: a.turnedWedge, Scores: a.scores,
+		Wedge: a.wedge, TurnedWedge: a.turnedWedge, Scores: a.scores, Ahead: lanes / 8,
 	}
 	a.wrapBlocks(&k, lanes)
 	a.wrapReductions(&k, lanes)

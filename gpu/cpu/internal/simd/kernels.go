@@ -88,6 +88,7 @@ type Kernels struct {
 
 	// Tile[mr] computes mr ≤ MR rows of c = init + a·b, and Turned[mr] does too; see TileFunc.
 	Tile, Turned []TileFunc
+	Ahead        int
 	// Wedge is Tile[MR] and TurnedWedge is Turned[MR] for scores on the diagonal, where elements that would be multiplied by
 	// zeros are not read: row i ends MR−1−i steps before the last row does, or begins i steps after the first. kc ≥ MR.
 	Wedge, TurnedWedge TileFunc
@@ -149,8 +150,8 @@ type PackGemmFunc = func(kc int, a []float32, lda int, packedA, b []float32, ldb
 // packed, and step where they are columns of a matrix. Of the last one half may not be asked for, and is not read then. Rows
 // of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
 //
-// A tile of MR rows and NR columns may call into the cache what a later product reads: for every four steps 128 bytes each of
-// two rows of those that begin at next and are ldn apart, whether or not there are so many.
+// A tile of MR rows and NR columns may call into the cache what a later product reads: for every four steps NR elements each
+// of Ahead of the rows that begin at next and are ldn apart, whether or not there are so many.
 type TileFunc = func(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 // AdamW holds what is the same for every element of an AdamW step.

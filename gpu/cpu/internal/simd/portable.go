@@ -11,6 +11,6 @@ var portable = Kernels{
 	Rotate: rotatePortable, SwiGLU: swigluPortable, SwiGLUBackward: swigluBackwardPortable,
 	ExpSum: expSumPortable, AdamW: adamWPortable,
 	Tile: portableTiles(false), Turned: portableTiles(true), RowMax: rowMaxPortable, RowExp: rowExpPortable, RowScale: rowScalePortable, LogSum: logSumPortable,
-	Wedge: wedgePortable, TurnedWedge: turnedWedgePortable, Scores: scoresPortable, ScoreBackward: scoreBackwardPortable, RowDot: rowDotPortable,
+	Wedge: wedgePortable, TurnedWedge: turnedWedgePortable, Scores: scoresPortable, Ahead: 1, ScoreBackward: scoreBackwardPortable, RowDot: rowDotPortable,
 	Pairs: &portablePairs,
 }

@@ -166,8 +166,9 @@ func after(bytes int, operand string) string {
 }
 
 // depth runs body for all steps but some and moves on in B: four at a time in whole tiles, where nearly all work is, and
-// else one. Whole tiles call for what a later product reads, two lines for every two steps. They do so into the first-level
-// cache, though it is too small to keep them: on the way to the second-level one alone they took twice as long.
+// else one. Whole tiles call for what a later product reads, about a line in the time of 28 registers' products: more at once
+// would have to wait for one another. They do so into the first-level cache, though it is too small to keep them: on the way
+// to the second-level one alone they took twice as long.
 func (f *function) depth(mr, wide, but int, body func(steps int)) {
 	count := func() {
 		f.integer("kc", "CX")
@@ -179,9 +180,10 @@ func (f *function) depth(mr, wide, but int, body func(steps int)) {
 	if unroll := 4; mr == f.mr && wide == 2 {
 		f.op("SHRQ", "$2", "CX")
 		f.times("CX", func() {
-			for range unroll / 2 {
-				f.op("PREFETCHT0", "(R15)")
-				f.op("PREFETCHT0", "64(R15)")
+			for range f.lanes / 8 { // as many as Kernels.Ahead says
+				for line := 0; line < 2*f.width(); line += 64 {
+					f.op("PREFETCHT0", at("R15", line))
+				}
 				f.op("ADDQ", "R14", "R15")
 			}
 			body(unroll)
