@@ -191,7 +191,7 @@ func (t *attendTile) head(h int) {
 	}
 	q := d.wellPlaced(t.worker.q, operand{t.q[t.from*width+h*t.size:], width, false}, rows, t.size)
 	for key := t.start; key < t.to; key += keyBlock {
-		for r := (rows - 1) / mr * mr; r >= 0; r -= mr {
+		for r := (rows - 1) / mr * mr; r >= 0; r -= mr { // the longest products first, which call for most
 			high := min(mr, rows-r)
 			seen := t.from + r + high - key // by the last of these queries
 			if seen <= 0 {

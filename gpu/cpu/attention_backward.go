@@ -174,7 +174,7 @@ func (t *attendBackwardTile) head(h int) {
 	at := t.queries.from*width + h*t.size
 	q, dout := operand{t.q[at:], width, false}, operand{t.dout[at:], width, false}
 	q, dout = d.wellPlaced(x.q, q, n, t.size), d.wellPlaced(x.dout, dout, n, t.size)
-	for r := (n - 1) / mr * mr; r >= 0; r -= mr {
+	for r := (n - 1) / mr * mr; r >= 0; r -= mr { // the longest products first, which call for most
 		t.fromQueries(h, r, min(mr, n-r), operand{q.data[r*q.ld:], q.ld, false}, operand{dout.data[r*dout.ld:], dout.ld, false})
 	}
 	for j := 0; j < min(t.keys.to, t.queries.to)-t.keys.from; j += mr {
