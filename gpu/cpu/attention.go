@@ -18,10 +18,10 @@ const scoreStep = keyBlock + apart
 
 // attention is causal attention within segments, with scores block by block (arXiv 2307.08691).
 //
-// A tile is a block of queries with all heads of one group. It packs the keys and values that its queries see, and
-// these stay in the second-level cache while MR queries at a time go through them: scores are a product of queries as
-// they lie and keys, the output one of scores as they lie and values. Nobody computes scores beyond the half of a
-// panel that holds the last key that one of the MR queries sees.
+// A tile is a block of queries with all heads of one group. It packs the keys that its queries see, and these and the values
+// stay in the second-level cache while MR queries at a time go through them: scores are a product of queries as they lie and
+// keys, the output one of scores and values as they lie. Nobody computes scores beyond the half of a panel that holds the
+// last key that one of the MR queries sees.
 type attention struct {
 	device        *device
 	out, lse      []float32
@@ -84,7 +84,7 @@ func (a *attention) reserve(s *gpu.Stream) {
 	mr, nr, rows := d.kernels.MR, d.kernels.NR, min(keys, queryBlock)
 	wide := roundUp(a.size, nr)
 	d.reserve(2*rows+mr, func(w *worker) *[]float32 { return &w.col })
-	d.reserve(rows*a.size, func(w *worker) *[]float32 { return &w.q })
+	d.reserve(rows*wide, func(w *worker) *[]float32 { return &w.q })
 	d.reserve(rows*wide, func(w *worker) *[]float32 { return &w.o })
 	d.reserve(mr*scoreStep, func(w *worker) *[]float32 { return &w.scores })
 	d.reserve(roundUp(keys, nr)*a.size, func(w *worker) *[]float32 { return &w.keys })
@@ -111,19 +111,19 @@ type attendTile struct {
 	worker    *worker
 	groupSpan           // the queries
 	keys      []float32 // operand B, E×keys
-	values    panels
+	values    operand   // rows
 	top, sum  []float32 // greatest score of each query, and Σ exp(scale·(score − top))
 	fade      []float32 // scratch: a factor for each of MR queries
-	o         []float32 // [queries][E]: Σ exp(scale·(score − top))·value
+	o         []float32 // [queries][E]: Σ exp(scale·(score − top))·value; the output, or scratch if E is no multiple of NR/2
 	wide      int       // how far rows of o are apart
-	ahead     errands
+	tiler     tiler
 }
 
 // tile attends from the queries of one span and group.
 func (a attendPhase) tile(i, w int) {
 	d, s := a.device, a.queries[i]
-	worker, rows, nr := &d.workers[w], s.to-s.from, d.kernels.NR
-	t := attendTile{attention: a.attention, worker: worker, groupSpan: s, o: worker.o, wide: roundUp(a.size, nr)}
+	worker, rows := &d.workers[w], s.to-s.from
+	t := attendTile{attention: a.attention, worker: worker, groupSpan: s, tiler: newTiler(d.kernels)}
 	t.top, t.sum, t.fade = worker.col[:rows], worker.col[rows:][:rows], worker.col[2*rows:]
 	t.pack()
 	if i += len(d.workers); i < len(a.queries) {
@@ -134,17 +134,18 @@ func (a attendPhase) tile(i, w int) {
 	}
 }
 
-// pack packs the keys and values that the queries see, unless this worker did so for later ones.
+// pack readies the keys and values that the queries see, unless this worker did so for later ones.
 func (t *attendTile) pack() {
-	d, n, all := t.device, t.to-t.start, t.end-t.start
-	t.keys = t.worker.keys
-	t.values = panels{data: t.worker.values[:all*t.wide], k: all, n: t.size}
+	n := t.to - t.start
 	if p := t.worker.packed; p.start == t.start && p.group == t.group && p.to >= t.to {
-		return
+		n = 0
 	}
-	d.packColumns(t.keys, t.operandK(t.k, t.start, t.group), t.size, n)
-	t.values.packRows(d, t.operandK(t.v, t.start, t.group), 0, 0, n)
-	t.worker.packed = t.groupSpan
+	t.keys = t.worker.keys
+	t.device.packColumns(t.keys, t.operandK(t.k, t.start, t.group), t.size, n)
+	t.values = t.device.wellPlaced(t.worker.values, t.operandK(t.v, t.start, t.group), n, t.size)
+	if n > 0 {
+		t.worker.packed = t.groupSpan
+	}
 }
 
 // operandK is group g of the keys or values from a token on.
@@ -165,28 +166,33 @@ func (d *device) packColumns(dst []float32, a operand, size, n int) {
 func (t *attendTile) lookAhead(next groupSpan) {
 	n, perGroup := next.to-next.start, t.heads/t.groups
 	rows, width := next.to-next.from, t.heads*t.size
-	t.ahead.calls = 4 * perGroup * ceilDiv(t.to-t.from, t.device.kernels.MR)
+	ahead := &t.tiler.errands
 	if next.start != t.start || next.group != t.group {
 		for _, x := range [][]float32{t.k, t.v} {
 			o := t.operandK(x, next.start, next.group)
-			t.ahead.add(o.data, o.ld, n, t.size)
+			ahead.add(o.data, o.ld, n, t.size)
 		}
 	}
 	at := next.from*width + next.group*perGroup*t.size
-	t.ahead.add(t.q[at:], width, rows, perGroup*t.size)
-	t.ahead.add(t.out[at:], width, rows, perGroup*t.size)
+	ahead.add(t.q[at:], width, rows, perGroup*t.size)
+	ahead.add(t.out[at:], width, rows, perGroup*t.size)
+	ahead.plan(2 * perGroup * ceilDiv(t.to-t.start, keyBlock) * ceilDiv(t.to-t.from, t.device.kernels.MR))
 }
 
 // head attends from the queries of one head.
 func (t *attendTile) head(h int) {
-	d, width, rows := t.device, t.heads*t.size, t.to-t.from
+	d, width, rows, mr := t.device, t.heads*t.size, t.to-t.from, t.device.kernels.MR
 	for c := range t.top {
 		t.top[c], t.sum[c] = float32(math.Inf(-1)), 0
 	}
+	t.o, t.wide = t.worker.o, roundUp(t.size, d.kernels.NR/2)
+	if t.wide == t.size {
+		t.o, t.wide = t.out[t.from*width+h*t.size:], width
+	}
 	q := d.wellPlaced(t.worker.q, operand{t.q[t.from*width+h*t.size:], width, false}, rows, t.size)
 	for key := t.start; key < t.to; key += keyBlock {
-		for r := 0; r < rows; r += d.kernels.MR {
-			high := min(d.kernels.MR, rows-r)
+		for r := (rows - 1) / mr * mr; r >= 0; r -= mr { // the longest products first, which call for most
+			high := min(mr, rows-r)
 			seen := t.from + r + high - key // by the last of these queries
 			if seen <= 0 {
 				continue
@@ -206,27 +212,24 @@ func (t *attendTile) head(h int) {
 // block attends from high queries to n keys from key on; the first query is row r of the span, and row 0 of q.
 func (t *attendTile) block(q operand, r, high, key, n int) {
 	k, scores, half := t.device.kernels, t.worker.scores, t.device.kernels.NR/2
-	tile, cols, at := k.Tile[high], roundUp(n, half), key-t.start
-	t.ahead.fetch(t.device)
-	tile(t.size, cols/half, q.data, q.ld, t.keys[at*t.size:], k.NR*t.size, scores, scoreStep, nil, 0)
-	t.ahead.fetch(t.device)
-	maskAfter(scores, scoreStep, high, cols, t.from+r+1-key)
+	cols, at, seen := roundUp(n, half), key-t.start, t.from+r+1-key
+	keys := t.tiler.transposed(t.keys[at*t.size:], t.size)
+	t.tiler.scores(blockA{data: q.data, ld: q.ld, rows: high}, keys, t.size, cols/half, seen, scores, scoreStep)
 	top, sum, o := t.top[r:][:high], t.sum[r:][:high], t.o[r*t.wide:]
 	fade, init := t.fade[:high], []float32(nil)
 	copy(fade, top)
-	k.RowMax(top, scores, scoreStep, cols)
+	k.RowMax(top, scores, scoreStep, cols, seen)
 	if at > 0 {
 		for i := range fade {
 			fade[i] = float32(math.Exp(float64((fade[i] - top[i]) * t.scale)))
 			sum[i] *= fade[i]
 		}
-		k.RowScale(o, t.wide, o, t.wide, t.wide, fade)
+		k.RowScale(o, t.wide, o, t.wide, roundUp(t.size, half), fade)
 		init = o
 	}
-	k.RowExp(scores, scoreStep, cols, t.scale, top, sum)
-	t.ahead.fetch(t.device)
-	tile(n, ceilDiv(t.size, half), scores, scoreStep, t.values.data[at*k.NR:], t.values.k*k.NR, o, t.wide, init, t.wide)
-	t.ahead.fetch(t.device)
+	k.RowExp(scores, scoreStep, cols, seen, t.scale, top, sum)
+	p := blockA{data: scores, ld: scoreStep, rows: high, diagonal: n == seen+high-1}
+	t.tiler.multiply(p, t.tiler.inPlace(t.values, at), n, ceilDiv(t.size, half), o, t.wide, init)
 }
 
 // finish sets the output of high queries from row r of the span on.
@@ -236,32 +239,14 @@ func (t *attendTile) finish(h, r, high int) {
 	for i, x := range t.sum[r:][:high] {
 		inverse[i] = 1 / x
 	}
-	out := t.out[(t.from+r)*width+h*t.size:]
-	if t.size%(k.NR/2) == 0 {
-		k.RowScale(out, width, o, t.wide, t.size, inverse)
+	wide := roundUp(t.size, k.NR/2)
+	k.RowScale(o, t.wide, o, t.wide, wide, inverse)
+	if wide == t.size {
 		return
 	}
-	k.RowScale(o, t.wide, o, t.wide, t.wide, inverse)
+	out := t.out[(t.from+r)*width+h*t.size:]
 	for i := range high {
 		copy(out[i*width:][:t.size], o[i*t.wide:])
-	}
-}
-
-// never is scores of keys that must not be seen, for any NR.
-var never = func() (x [cacheLine]float32) {
-	for i := range x {
-		x[i] = float32(math.Inf(-1))
-	}
-	return x
-}()
-
-// maskAfter sets those of cols scores that a query must not see to −∞. The first query sees seen keys of the block, each
-// query after it one more.
-func maskAfter(scores []float32, ld, rows, cols, seen int) {
-	for i := range rows {
-		if seen+i < cols {
-			copy(scores[i*ld+max(0, seen+i):i*ld+cols], never[:])
-		}
 	}
 }
 
@@ -272,30 +257,4 @@ func longest(spans []span, size int) int {
 	}
 	s := slices.MaxFunc(spans, func(a, b span) int { return (a.end - a.start) - (b.end - b.start) })
 	return ceilDiv(s.end-s.start, size)
-}
-
-// errands are what a tile calls for while it works, to be in the cache when the next tile of this worker needs it: rows that
-// are short and far apart, which the processor itself does not foresee.
-type errands struct {
-	parts [8]ahead
-	count int
-	calls int // of fetch until all should be there
-	turn  int
-}
-
-// add adds rows of cols elements that are ld apart.
-func (e *errands) add(data []float32, ld, rows, cols int) {
-	e.parts[e.count] = ahead{data, ld, rows, cols, rows}
-	e.count++
-}
-
-// fetch calls for a share of one part, each in turn.
-func (e *errands) fetch(d *device) {
-	if e.count == 0 {
-		return
-	}
-	part := &e.parts[e.turn]
-	part.step = ceilDiv(part.rows*e.count, max(e.calls, e.count))
-	part.fetch(d)
-	e.turn, e.calls = (e.turn+1)%e.count, e.calls-1
 }

@@ -4,14 +4,13 @@ import (
 	"math"
 
 	"athanor/gpu"
-	"athanor/gpu/cpu/internal/simd"
 )
 
 // gradBlock is how many keys, and how many queries, a tile of the backward handles: a multiple of every NR.
 const gradBlock = 256
 
-// gradStep is how far rows of scores are apart: there is room for the zeros that tiles of keys read.
-const gradStep = gradBlock + 2*apart
+// gradStep is how far rows of scores are apart.
+const gradStep = gradBlock + apart
 
 // attentionBackward recomputes the scores block by block and sums the gradients.
 //
@@ -20,8 +19,8 @@ const gradStep = gradBlock + 2*apart
 // and those of one token are summed in the order of the rounds.
 //
 // Scores are [queries][keys], as in the forward. MR queries at a time get theirs, the gradients of these, and the
-// queries' gradients, a product of scores as they lie and keys. Then MR keys at a time collect the gradients of keys and
-// values from all queries that see them: products of columns of scores as they lie and queries or output gradients.
+// queries' gradients, a product of scores and keys as they lie. Then MR keys at a time collect the gradients of keys and
+// values from all queries that see them: products of columns of scores and rows of queries or output gradients as they lie.
 type attentionBackward struct {
 	device        *device
 	dq, dk, dv    []float32
@@ -38,23 +37,21 @@ type attentionBackward struct {
 
 // attentionScratch is what a worker keeps for the backward.
 type attentionScratch struct {
-	memory          []float32
-	keysT, valuesT  []float32 // operands B, E×keys
-	keys            []float32 // operand B, keys×E
-	qRows, doutRows []float32 // [queries][E], where these do not lie well
-	q, dout         []float32 // operands B, queries×E
-	s, ds           []float32 // probabilities and the gradient of scores, [queries][keys]
-	edge            []float32 // rows of a gradient that are no multiple of half a panel
-	lse, delta      []float32 // of MR queries
+	memory         []float32
+	keysT, valuesT []float32 // operands B, E×keys
+	keys, q, dout  []float32 // rows that do not lie well
+	s, ds          []float32 // probabilities and the gradient of scores, [queries][keys]
+	edge           []float32 // rows of a gradient that are no multiple of half a panel
+	lse, delta     []float32 // of MR queries
 }
 
 // parts is what the scratch consists of, and how many elements each part has.
-func (a *attentionBackward) parts(x *attentionScratch) [12]scratchPart {
+func (a *attentionBackward) parts(x *attentionScratch) [10]scratchPart {
 	mr, wide := a.device.kernels.MR, roundUp(a.size, a.device.kernels.NR)
-	block, panels, scores := gradBlock*a.size, gradBlock*wide, gradBlock*gradStep
+	block, rows, scores := gradBlock*a.size, gradBlock*wide, gradBlock*gradStep
 	return [...]scratchPart{
-		{&x.keysT, block}, {&x.valuesT, block}, {&x.keys, panels}, {&x.qRows, block}, {&x.doutRows, block}, {&x.q, panels},
-		{&x.dout, panels}, {&x.s, scores}, {&x.ds, scores}, {&x.edge, mr * wide}, {&x.lse, mr}, {&x.delta, mr},
+		{&x.keysT, block}, {&x.valuesT, block}, {&x.keys, rows}, {&x.q, rows}, {&x.dout, rows}, {&x.s, scores}, {&x.ds, scores},
+		{&x.edge, mr * wide}, {&x.lse, mr}, {&x.delta, mr},
 	}
 }
 
@@ -111,10 +108,10 @@ type attendBackwardTile struct {
 	*attentionBackward
 	x             *attentionScratch
 	keys, queries span
-	packedKeys    panels
+	keyRows       operand
 	dk, dv        []float32 // from the first key on
 	first         bool      // these are set, not added to
-	ahead         errands
+	tiler         tiler
 }
 
 // meeting returns the keys and queries of tile i of this round, or false if there are none.
@@ -134,14 +131,14 @@ func (a attendBackwardPhase) tile(i, w int) {
 	}
 	x, d, g := a.scratch(w), a.device, i%a.groups
 	t := attendBackwardTile{attentionBackward: a.attentionBackward, x: x, keys: keys, queries: queries, first: a.round == 0}
+	t.tiler = newTiler(d.kernels)
 	n, width := keys.to-keys.from, a.groups*a.size
 	at := keys.from*width + g*a.size
 	t.dk, t.dv = a.dk[at:], a.dv[at:]
 	k, v := operand{a.k[at:], width, false}, operand{a.v[at:], width, false}
 	d.packColumns(x.keysT, k, a.size, n)
 	d.packColumns(x.valuesT, v, a.size, n)
-	t.packedKeys = panels{data: x.keys, k: n, n: a.size}
-	t.packedKeys.packRows(d, k, 0, 0, n)
+	t.keyRows = d.wellPlaced(x.keys, k, n, a.size)
 	t.lookAhead(i + len(d.workers))
 	for h := range a.heads / a.groups {
 		t.head(g*a.heads/a.groups + h)
@@ -157,27 +154,17 @@ func (t *attendBackwardTile) lookAhead(i int) {
 	if !ok {
 		return
 	}
-	a, perGroup := t.attentionBackward, t.heads/t.groups
-	t.ahead.calls = 3 * perGroup * ceilDiv(t.queries.to-t.queries.from, t.device.kernels.MR)
-	width := t.groups * t.size
-	for _, x := range [][]float32{a.k, a.v, a.dk, a.dv} {
-		t.ahead.add(x[keys.from*width+i%t.groups*t.size:], width, keys.to-keys.from, t.size)
-	}
-	width = t.heads * t.size
+	a, perGroup, ahead := t.attentionBackward, t.heads/t.groups, &t.tiler.errands
+	width := t.heads * t.size
 	for _, x := range [][]float32{a.q, a.dout, a.out, a.dq} {
-		t.ahead.add(x[queries.from*width+i%t.groups*perGroup*t.size:], width, queries.to-queries.from, perGroup*t.size)
+		ahead.add(x[queries.from*width+i%t.groups*perGroup*t.size:], width, queries.to-queries.from, perGroup*t.size)
 	}
-}
-
-// wellPlaced returns an operand A whose rows can be read where they lie: see rowBlock.
-func (d *device) wellPlaced(scratch []float32, a operand, rows, cols int) operand {
-	if a.ld%512 != 0 {
-		return a
+	width = t.groups * t.size
+	for _, x := range [][]float32{a.dk, a.dv, a.k, a.v} { // what is needed first comes last, and so is in the cache
+		ahead.add(x[keys.from*width+i%t.groups*t.size:], width, keys.to-keys.from, t.size)
 	}
-	for i := range rows {
-		copy(scratch[i*cols:][:cols], a.data[i*a.ld:])
-	}
-	return operand{scratch, cols, false}
+	mr := t.device.kernels.MR
+	ahead.plan(perGroup * (3*ceilDiv(t.queries.to-t.queries.from, mr) + 2*ceilDiv(t.keys.to-t.keys.from, mr)))
 }
 
 // head adds the gradients of the queries of one head.
@@ -186,19 +173,15 @@ func (t *attendBackwardTile) head(h int) {
 	mr, width, n := d.kernels.MR, t.heads*t.size, t.queries.to-t.queries.from
 	at := t.queries.from*width + h*t.size
 	q, dout := operand{t.q[at:], width, false}, operand{t.dout[at:], width, false}
-	packedQ, packedOut := panels{data: x.q, k: n, n: t.size}, panels{data: x.dout, k: n, n: t.size}
-	packedQ.packRows(d, q, 0, 0, n)
-	packedOut.packRows(d, dout, 0, 0, n)
-	q, dout = d.wellPlaced(x.qRows, q, n, t.size), d.wellPlaced(x.doutRows, dout, n, t.size)
-	for r := 0; r < n; r += mr {
+	q, dout = d.wellPlaced(x.q, q, n, t.size), d.wellPlaced(x.dout, dout, n, t.size)
+	for r := (n - 1) / mr * mr; r >= 0; r -= mr { // the longest products first, which call for most
 		t.fromQueries(h, r, min(mr, n-r), operand{q.data[r*q.ld:], q.ld, false}, operand{dout.data[r*dout.ld:], dout.ld, false})
 	}
 	for j := 0; j < min(t.keys.to, t.queries.to)-t.keys.from; j += mr {
 		high := min(mr, t.keys.to-t.keys.from-j)
 		from := max(0, t.keys.from+j-t.queries.from) // the first query that sees any of these keys
-		t.toKeys(t.dv[j*t.groups*t.size:], x.s[from*gradStep+j:], packedOut, from, high)
-		t.toKeys(t.dk[j*t.groups*t.size:], x.ds[from*gradStep+j:], packedQ, from, high)
-		t.ahead.fetch(d)
+		t.toKeys(t.dv[j*t.groups*t.size:], x.s[from*gradStep+j:], dout, from, high)
+		t.toKeys(t.dk[j*t.groups*t.size:], x.ds[from*gradStep+j:], q, from, high)
 	}
 	t.first = false
 }
@@ -207,53 +190,51 @@ func (t *attendBackwardTile) head(h int) {
 // block, and adds to the gradients of these queries.
 func (t *attendBackwardTile) fromQueries(h, r, high int, q, dout operand) {
 	k, x, first := t.device.kernels, t.x, t.queries.from+r
-	half, s, ds := k.NR/2, x.s[r*gradStep:], x.ds[r*gradStep:]
+	s, ds := x.s[r*gradStep:], x.ds[r*gradStep:]
 	n := min(t.keys.to, first+high) - t.keys.from // keys that any of these queries sees
-	cols := roundUp(n, half)
-	t.ahead.fetch(t.device)
-	k.Tile[high](t.size, cols/half, q.data, q.ld, x.keysT, k.NR*t.size, s, gradStep, nil, 0)
-	k.Tile[high](t.size, cols/half, dout.data, dout.ld, x.valuesT, k.NR*t.size, ds, gradStep, nil, 0)
-	maskAfter(s, gradStep, high, cols, first+1-t.keys.from)
+	halves, seen := ceilDiv(n, k.NR/2), first+1-t.keys.from
+	t.tiler.scores(blockA{data: q.data, ld: q.ld, rows: high}, t.tiler.transposed(x.keysT, t.size), t.size, halves, seen, s, gradStep)
+	t.tiler.scores(blockA{data: dout.data, ld: dout.ld, rows: high}, t.tiler.transposed(x.valuesT, t.size), t.size, halves, seen, ds, gradStep)
 	width := t.heads * t.size
 	at := first*width + h*t.size
+	lse, delta := x.lse[:high], x.delta[:high]
+	if t.round == 0 { // which all queries go through
+		k.RowDot(delta, dout.data, dout.ld, t.out[at:], width, t.size)
+	}
 	for i := range high {
 		number := (first+i)*t.heads + h
-		if t.round == 0 { // which all queries go through
-			t.delta[number] = k.Dot(dout.data[i*dout.ld:][:t.size], t.out[at+i*width:][:t.size])
-		}
-		x.lse[i], x.delta[i] = t.lse[number], t.delta[number]
-	}
-	k.ScoreBackward(s, ds, gradStep, cols, t.scale, x.lse[:high], x.delta[:high])
-	if first+high < t.keys.to { // a tile of keys that begins among these n ends less than MR after them
-		for i := range high {
-			clear(s[i*gradStep+cols:][:apart])
-			clear(ds[i*gradStep+cols:][:apart])
+		lse[i] = t.lse[number]
+		if t.round == 0 {
+			t.delta[number] = delta[i]
+		} else {
+			delta[i] = t.delta[number]
 		}
 	}
-	t.ahead.fetch(t.device)
-	t.add(t.dq[at:], width, t.round == 0, k.Tile[high], n, ds, t.packedKeys, 0, high)
+	k.ScoreBackward(s, ds, gradStep, halves*k.NR/2, seen, t.scale, lse, delta)
+	t.add(t.dq[at:], width, t.round == 0, blockA{data: ds, ld: gradStep, rows: high, diagonal: t.round == 0}, n, t.keyRows, 0)
 }
 
 // toKeys adds the products of columns of s, as many as high says, and the rows of b from one on to gradients of as many keys.
-func (t *attendBackwardTile) toKeys(to, s []float32, b panels, from, high int) {
-	t.add(to, t.groups*t.size, t.first, t.device.kernels.Turned[high], b.k-from, s, b, from, high)
+func (t *attendBackwardTile) toKeys(to, s []float32, b operand, from, high int) {
+	p := blockA{data: s, ld: gradStep, rows: high, turned: true, diagonal: t.round == 0}
+	t.add(to, t.groups*t.size, t.first, p, t.queries.to-t.queries.from-from, b, from)
 }
 
 // add adds a product of scores and n rows of b, from one on, to rows of gradients that are ld apart, or sets these.
-func (t *attendBackwardTile) add(to []float32, ld int, set bool, tile simd.TileFunc, n int, s []float32, b panels, from, rows int) {
-	k := t.device.kernels
-	half, rest, step := k.NR/2, b.data[from*k.NR:], b.k*k.NR
+func (t *attendBackwardTile) add(to []float32, ld int, set bool, p blockA, n int, b operand, from int) {
+	k, rows := t.device.kernels, t.tiler.inPlace(b, from)
+	half := k.NR / 2
 	if t.size%half == 0 {
 		init := to
 		if set {
 			init = nil
 		}
-		tile(n, t.size/half, s, gradStep, rest, step, to, ld, init, ld)
+		t.tiler.multiply(p, rows, n, t.size/half, to, ld, init)
 		return
 	}
 	wide := roundUp(t.size, half)
-	tile(n, wide/half, s, gradStep, rest, step, t.x.edge, wide, nil, 0)
-	for i := range rows {
+	t.tiler.multiply(p, rows, n, wide/half, t.x.edge, wide, nil)
+	for i := range p.rows {
 		row := t.x.edge[i*wide:][:t.size]
 		if set {
 			copy(to[i*ld:], row)

@@ -22,8 +22,8 @@
 // down each column of register tiles. An element of C is one chain of fused additions for every 512 or fewer steps of
 // the depth, in whatever tile it is. Attention and the language-model head use the same panels with their own loops around them,
 // so that scores live in a worker's cache, logits are there when their exponentials are taken, and neither are in memory as a
-// whole. Attention has micro-kernels of its own: its operands A are rows or columns of what lies in memory, and it asks for
-// halves of tiles too, as a causal product ends anywhere.
+// whole. Attention has micro-kernels of its own: its operands are rows or columns of what lies in memory, all but keys and
+// values that are to be turned, and it asks for halves of tiles and for triangles too, as a causal product ends anywhere.
 //
 // In the precision bfloat16 the same code works on pairs of numbers instead of numbers: packing rounds them, panels are
 // half as deep, and the micro-kernel multiplies pairs (simd.Pairs). Attention stays float32.

@@ -32,14 +32,18 @@ type assembly struct {
 	swiglu          func(out, gate, up []float32)
 	swigluBackward  func(dGate, dUp, out, dOut, gate, up []float32)
 	adamW           func(w, g, m, v []float32, p *AdamW)
-	rowMax          func(m, s []float32, ld, cols int)
-	rowExp          func(s []float32, ld, cols int, scale float32, m, sum []float32)
+	rowMax          func(m, s []float32, ld, cols, seen int)
+	rowExp          func(s []float32, ld, cols, seen int, scale float32, m, sum []float32)
 	rowScale        func(dst []float32, ldd int, s []float32, ld, cols int, m []float32)
 	logSum          func(m, sum []float32, scale float32)
-	scoreBackward   func(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
+	scoreBackward   func(s, dp []float32, ld, cols, seen int, scale float32, lse, delta []float32)
+	rowDot          func(out, x []float32, ldx int, y []float32, ldy, cols int)
 	columnExp       func(m, sum, s []float32, ld, rows int, scale float32)
 	columnScale     func(s []float32, ld, rows int, f []float32)
 	tile, turned    []TileFunc
+	wedge           TileFunc
+	turnedWedge     TileFunc
+	scores          func(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int)
 
 	// Of pairs: gemm and rowsGemm are then products of pairs.
 	round      func(dst []float32, ldd int, src []float32, lds, rows, cols int)
@@ -56,7 +60,9 @@ func (a *assembly) kernels(name string, lanes, mr int) Kernels {
 			a.probe(n)
 			return n * 2 * 12 * lanes
 		},
-		RowMax: a.rowMax, RowExp: a.rowExp, RowScale: a.rowScale, ScoreBackward: a.scoreBackward, ColumnExp: a.columnExp, ColumnScale: a.columnScale, Tile: a.tile, Turned: a.turned,
+		RowMax: a.rowMax, RowExp: a.rowExp, RowScale: a.rowScale, ScoreBackward: a.scoreBackward, ColumnExp: a.columnExp, ColumnScale: a.columnScale,
+		Tile: a.tile, Turned: a.turned,
+		Wedge: a.wedge, TurnedWedge: a.turnedWedge, Scores: a.scores, Ahead: lanes / 8,
 	}
 	a.wrapBlocks(&k, lanes)
 	a.wrapReductions(&k, lanes)
@@ -135,6 +141,15 @@ func (a *assembly) wrapReductions(k *Kernels, lanes int) {
 			m = max(m, maxPortable(x[n:]))
 		}
 		return m
+	}
+	k.RowDot = func(out, x []float32, ldx int, y []float32, ldy, cols int) {
+		n := cols &^ (lanes - 1)
+		a.rowDot(out, x, ldx, y, ldy, n)
+		if n < cols {
+			for r := range out {
+				out[r] += dotPortable(x[r*ldx+n:][:cols-n], y[r*ldy+n:][:cols-n])
+			}
+		}
 	}
 	k.ExpSum = func(x []float32, scale, shift float32) float64 {
 		const short = 2048 // so many in float32

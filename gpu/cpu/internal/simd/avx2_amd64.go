@@ -12,6 +12,9 @@ var assemblyAVX2 = assembly{
 	splitWide:       splitWideAVX2,
 	splitNarrow:     splitNarrowAVX2,
 	fetch:           fetchAVX2,
+	wedge:           wedgeAVX2,
+	turnedWedge:     turnedWedgeAVX2,
+	scores:          scoresAVX2,
 	dot:             dotAVX2,
 	dot3:            dot3AVX2,
 	max:             maxAVX2,
@@ -34,6 +37,7 @@ var assemblyAVX2 = assembly{
 	rowScale:        rowScaleAVX2,
 	logSum:          logSumAVX2,
 	scoreBackward:   scoreBackwardAVX2,
+	rowDot:          rowDotAVX2,
 	columnExp:       columnExpAVX2,
 	columnScale:     columnScaleAVX2,
 	gemm:            []GemmFunc{nil, gemm1AVX2, gemm2AVX2, gemm3AVX2, gemm4AVX2, gemm5AVX2, gemm6AVX2},
@@ -87,40 +91,49 @@ func splitNarrowAVX2(dst []float32, step, ldd int, src []float32, lds, rows, pie
 func fetchAVX2(src []float32, lds, rows, cols int)
 
 //go:noescape
-func tile1AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile1AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile2AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile2AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile3AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile3AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile4AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile4AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile5AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile5AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile6AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile6AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned1AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned1AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned2AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned2AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned3AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned3AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned4AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned4AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned5AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned5AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned6AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned6AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+
+//go:noescape
+func wedgeAVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+
+//go:noescape
+func turnedWedgeAVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+
+//go:noescape
+func scoresAVX2(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int)
 
 //go:noescape
 func dotAVX2(x, y []float32) float32
@@ -174,10 +187,10 @@ func swigluAVX2(out, gate, up []float32)
 func swigluBackwardAVX2(dGate, dUp, out, dOut, gate, up []float32)
 
 //go:noescape
-func rowMaxAVX2(m, s []float32, ld, cols int)
+func rowMaxAVX2(m, s []float32, ld, cols, seen int)
 
 //go:noescape
-func rowExpAVX2(s []float32, ld, cols int, scale float32, m, sum []float32)
+func rowExpAVX2(s []float32, ld, cols, seen int, scale float32, m, sum []float32)
 
 //go:noescape
 func rowScaleAVX2(dst []float32, ldd int, s []float32, ld, cols int, m []float32)
@@ -186,7 +199,10 @@ func rowScaleAVX2(dst []float32, ldd int, s []float32, ld, cols int, m []float32
 func logSumAVX2(m, sum []float32, scale float32)
 
 //go:noescape
-func scoreBackwardAVX2(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
+func scoreBackwardAVX2(s, dp []float32, ld, cols, seen int, scale float32, lse, delta []float32)
+
+//go:noescape
+func rowDotAVX2(out, x []float32, ldx int, y []float32, ldy, cols int)
 
 //go:noescape
 func columnExpAVX2(m, sum, s []float32, ld, rows int, scale float32)

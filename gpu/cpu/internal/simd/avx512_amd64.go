@@ -13,6 +13,9 @@ var assemblyAVX512 = assembly{
 	splitWide:       splitWideAVX512,
 	splitNarrow:     splitNarrowAVX512,
 	fetch:           fetchAVX512,
+	wedge:           wedgeAVX512,
+	turnedWedge:     turnedWedgeAVX512,
+	scores:          scoresAVX512,
 	dot:             dotAVX512,
 	dot3:            dot3AVX512,
 	max:             maxAVX512,
@@ -35,6 +38,7 @@ var assemblyAVX512 = assembly{
 	rowScale:        rowScaleAVX512,
 	logSum:          logSumAVX512,
 	scoreBackward:   scoreBackwardAVX512,
+	rowDot:          rowDotAVX512,
 	columnExp:       columnExpAVX512,
 	columnScale:     columnScaleAVX512,
 	gemm:            []GemmFunc{nil, gemm1AVX512, gemm2AVX512, gemm3AVX512, gemm4AVX512, gemm5AVX512, gemm6AVX512, gemm7AVX512, gemm8AVX512, gemm9AVX512, gemm10AVX512, gemm11AVX512, gemm12AVX512, gemm13AVX512, gemm14AVX512},
@@ -115,88 +119,97 @@ func splitNarrowAVX512(dst []float32, step, ldd int, src []float32, lds, rows, p
 func fetchAVX512(src []float32, lds, rows, cols int)
 
 //go:noescape
-func tile1AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile1AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile2AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile2AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile3AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile3AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile4AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile4AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile5AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile5AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile6AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile6AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile7AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile7AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile8AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile8AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile9AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile9AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile10AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile10AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile11AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile11AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile12AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile12AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile13AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile13AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func tile14AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func tile14AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned1AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned1AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned2AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned2AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned3AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned3AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned4AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned4AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned5AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned5AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned6AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned6AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned7AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned7AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned8AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned8AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned9AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned9AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned10AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned10AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned11AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned11AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned12AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned12AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned13AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned13AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 //go:noescape
-func turned14AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+func turned14AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+
+//go:noescape
+func wedgeAVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+
+//go:noescape
+func turnedWedgeAVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+
+//go:noescape
+func scoresAVX512(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int)
 
 //go:noescape
 func dotAVX512(x, y []float32) float32
@@ -250,10 +263,10 @@ func swigluAVX512(out, gate, up []float32)
 func swigluBackwardAVX512(dGate, dUp, out, dOut, gate, up []float32)
 
 //go:noescape
-func rowMaxAVX512(m, s []float32, ld, cols int)
+func rowMaxAVX512(m, s []float32, ld, cols, seen int)
 
 //go:noescape
-func rowExpAVX512(s []float32, ld, cols int, scale float32, m, sum []float32)
+func rowExpAVX512(s []float32, ld, cols, seen int, scale float32, m, sum []float32)
 
 //go:noescape
 func rowScaleAVX512(dst []float32, ldd int, s []float32, ld, cols int, m []float32)
@@ -262,7 +275,10 @@ func rowScaleAVX512(dst []float32, ldd int, s []float32, ld, cols int, m []float
 func logSumAVX512(m, sum []float32, scale float32)
 
 //go:noescape
-func scoreBackwardAVX512(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
+func scoreBackwardAVX512(s, dp []float32, ld, cols, seen int, scale float32, lse, delta []float32)
+
+//go:noescape
+func rowDotAVX512(out, x []float32, ldx int, y []float32, ldy, cols int)
 
 //go:noescape
 func columnExpAVX512(m, sum, s []float32, ld, rows int, scale float32)

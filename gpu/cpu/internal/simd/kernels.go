@@ -88,21 +88,31 @@ type Kernels struct {
 
 	// Tile[mr] computes mr ≤ MR rows of c = init + a·b, and Turned[mr] does too; see TileFunc.
 	Tile, Turned []TileFunc
+	Ahead        int
+	// Wedge is Tile[MR] and TurnedWedge is Turned[MR] for scores on the diagonal, where elements that would be multiplied by
+	// zeros are not read: row i ends MR−1−i steps before the last row does, or begins i steps after the first. kc ≥ MR.
+	Wedge, TurnedWedge TileFunc
+	// Scores is Tile[MR] without init that computes only the last rows rows, an even number less than MR, of the last half.
+	Scores func(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int)
 
 	// Attention works on blocks of scores: a row is a query, a column a key, and rows are ld apart. There are as many rows as
-	// numbers, one of which belongs to each; cols is a multiple of NR/2.
+	// numbers, one of which belongs to each; cols is a multiple of NR/2. Row r sees the first seen+r columns, or all; what
+	// it does not see may be anything before, and is zero afterwards where scores are written. seen ≥ 1.
 
 	// RowMax sets m[r] = max(m[r], max_c s[r][c]).
-	RowMax func(m, s []float32, ld, cols int)
+	RowMax func(m, s []float32, ld, cols, seen int)
 	// RowExp sets s = exp((s − m[r])·scale) and adds each row's sum to sum.
-	RowExp func(s []float32, ld, cols int, scale float32, m, sum []float32)
-	// RowScale sets row r of dst to f[r] times that of s.
+	RowExp func(s []float32, ld, cols, seen int, scale float32, m, sum []float32)
+	// RowScale sets row r of dst to f[r] times that of s, all cols of it.
 	RowScale func(dst []float32, ldd int, s []float32, ld, cols int, f []float32)
 	// LogSum sets m = scale·m + ln(sum) for normal sums.
 	LogSum func(m, sum []float32, scale float32)
 	// ScoreBackward turns scores and the gradient of the probabilities into the probabilities p = exp(s·scale − lse[r])
 	// in s, and the gradient of the scores p·(dp − delta[r])·scale in dp.
-	ScoreBackward func(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
+	ScoreBackward func(s, dp []float32, ld, cols, seen int, scale float32, lse, delta []float32)
+
+	// RowDot sets out[r] = Σ_c x[r][c]·y[r][c] for c < cols; rows are ldx and ldy apart.
+	RowDot func(out, x []float32, ldx int, y []float32, ldy, cols int)
 
 	// The head works on blocks of logits: a row is a token of the vocabulary, a column a token to predict, and rows are ld
 	// apart. There are as many columns as numbers, one of which belongs to each: a multiple of NR.
@@ -144,9 +154,13 @@ type PackGemmFunc = func(kc int, a []float32, lda int, packedA, b []float32, ldb
 
 // A TileFunc computes c = init + a·b for a fixed number of rows, and as many halves of register tiles side by side as halves
 // says. a stays where it is: Tile takes rows of kc elements that are lda apart, Turned takes columns, element (i, k) being
-// a[k·lda+i]. b is packed panels [kc][NR] that begin step elements apart, of the last of which half may not be asked for.
-// Rows of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
-type TileFunc = func(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
+// a[k·lda+i]. b is panels [kc][NR] that begin step elements apart and have rows ldb elements apart: ldb is NR where they are
+// packed, and step where they are columns of a matrix. Of the last one half may not be asked for, and is not read then. Rows
+// of c and init are ldc and ldi elements apart. A nil init counts as zero; it may be c.
+//
+// A tile of MR rows and NR columns may call into the cache what a later product reads: for every four steps NR elements each
+// of Ahead of the rows that begin at next and are ldn apart, whether or not there are so many.
+type TileFunc = func(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
 
 // AdamW holds what is the same for every element of an AdamW step.
 type AdamW struct {

@@ -2662,8 +2662,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile1AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile1AVX2(SB), NOSPLIT, $0-144
+// func tile1AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile1AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -2672,6 +2672,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ kc+0(FP), CX
@@ -2684,31 +2687,31 @@ l4:
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -2719,6 +2722,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
@@ -2728,38 +2734,33 @@ l7:
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile2AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile2AVX2(SB), NOSPLIT, $0-144
+// func tile2AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile2AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -2768,6 +2769,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2785,20 +2789,20 @@ l4:
 	VFMADD231PS Y12, Y15, Y2
 	VFMADD231PS Y13, Y15, Y3
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -2807,7 +2811,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -2815,7 +2819,7 @@ l6:
 	VMOVUPS Y3, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -2826,6 +2830,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ kc+0(FP), CX
@@ -2838,42 +2845,37 @@ l7:
 	VBROADCASTSS (AX)(R11*1), Y15
 	VFMADD231PS Y12, Y15, Y1
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile3AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile3AVX2(SB), NOSPLIT, $0-144
+// func tile3AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile3AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -2882,6 +2884,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2904,20 +2909,20 @@ l4:
 	VFMADD231PS Y12, Y14, Y4
 	VFMADD231PS Y13, Y14, Y5
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -2929,7 +2934,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -2940,7 +2945,7 @@ l6:
 	VMOVUPS Y5, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -2951,6 +2956,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -2966,20 +2974,20 @@ l7:
 	VBROADCASTSS (AX)(R11*2), Y14
 	VFMADD231PS Y12, Y14, Y2
 	ADDQ $4, AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -2988,24 +2996,19 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y2, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile4AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile4AVX2(SB), NOSPLIT, $0-144
+// func tile4AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile4AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -3014,6 +3017,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3044,20 +3050,20 @@ l4:
 	VFMADD231PS Y13, Y15, Y7
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -3072,7 +3078,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -3086,7 +3092,7 @@ l6:
 	VMOVUPS Y7, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3097,6 +3103,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3118,20 +3127,20 @@ l7:
 	VFMADD231PS Y12, Y15, Y3
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -3142,7 +3151,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -3151,17 +3160,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Y3, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile5AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile5AVX2(SB), NOSPLIT, $0-144
+// func tile5AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile5AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -3170,6 +3174,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3205,20 +3212,20 @@ l4:
 	VFMADD231PS Y13, Y14, Y9
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -3236,7 +3243,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -3253,7 +3260,7 @@ l6:
 	VMOVUPS Y9, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3264,6 +3271,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3288,20 +3298,20 @@ l7:
 	VFMADD231PS Y12, Y14, Y4
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -3314,7 +3324,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -3325,25 +3335,26 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Y4, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile6AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile6AVX2(SB), NOSPLIT, $0-144
+// func tile6AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile6AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
+	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3363,6 +3374,8 @@ l3:
 	TESTQ CX, CX
 	JZ l5
 l4:
+	PREFETCHT0 (R15)
+	ADDQ R14, R15
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
 	VBROADCASTSS (AX), Y14
@@ -3383,8 +3396,8 @@ l4:
 	VBROADCASTSS (R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 64(BX), Y12
-	VMOVUPS 96(BX), Y13
+	VMOVUPS (BX)(DX*1), Y12
+	VMOVUPS 32(BX)(DX*1), Y13
 	VBROADCASTSS 4(AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -3403,8 +3416,8 @@ l4:
 	VBROADCASTSS 4(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 128(BX), Y12
-	VMOVUPS 160(BX), Y13
+	VMOVUPS (BX)(DX*2), Y12
+	VMOVUPS 32(BX)(DX*2), Y13
 	VBROADCASTSS 8(AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -3423,8 +3436,8 @@ l4:
 	VBROADCASTSS 8(R8)(R11*2), Y15
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
-	VMOVUPS 192(BX), Y12
-	VMOVUPS 224(BX), Y13
+	VMOVUPS (BX)(SI*1), Y12
+	VMOVUPS 32(BX)(SI*1), Y13
 	VBROADCASTSS 12(AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -3445,7 +3458,7 @@ l4:
 	VFMADD231PS Y13, Y15, Y11
 	ADDQ $16, AX
 	ADDQ $16, R8
-	ADDQ $256, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -3476,20 +3489,20 @@ l6:
 	VFMADD231PS Y13, Y15, Y11
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -3510,7 +3523,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -3530,7 +3543,7 @@ l8:
 	VMOVUPS Y11, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3541,6 +3554,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -3568,20 +3584,20 @@ l9:
 	VFMADD231PS Y12, Y15, Y5
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -3596,7 +3612,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -3609,17 +3625,12 @@ l11:
 	ADDQ SI, DX
 	VMOVUPS Y5, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned1AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned1AVX2(SB), NOSPLIT, $0-144
+// func turned1AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned1AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -3628,16 +3639,19 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
@@ -3645,31 +3659,31 @@ l4:
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3680,52 +3694,50 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Y12
 	VBROADCASTSS (AX), Y14
 	VFMADD231PS Y12, Y14, Y0
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned2AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned2AVX2(SB), NOSPLIT, $0-144
+// func turned2AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned2AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -3734,18 +3746,21 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 4(R13)
+	PREFETCHT0 20(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
@@ -3756,20 +3771,20 @@ l4:
 	VFMADD231PS Y12, Y15, Y2
 	VFMADD231PS Y13, Y15, Y3
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -3778,7 +3793,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -3786,7 +3801,7 @@ l6:
 	VMOVUPS Y3, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3797,16 +3812,19 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 4(R13)
+	PREFETCHT0 20(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Y12
 	VBROADCASTSS (AX), Y14
@@ -3814,42 +3832,37 @@ l7:
 	VBROADCASTSS 4(AX), Y15
 	VFMADD231PS Y12, Y15, Y1
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned3AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned3AVX2(SB), NOSPLIT, $0-144
+// func turned3AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned3AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -3858,20 +3871,23 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 8(R13)
+	PREFETCHT0 20(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
@@ -3885,20 +3901,20 @@ l4:
 	VFMADD231PS Y12, Y14, Y4
 	VFMADD231PS Y13, Y14, Y5
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -3910,7 +3926,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -3921,7 +3937,7 @@ l6:
 	VMOVUPS Y5, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -3932,17 +3948,20 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 8(R13)
+	PREFETCHT0 20(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Y12
 	VBROADCASTSS (AX), Y14
@@ -3952,20 +3971,20 @@ l7:
 	VBROADCASTSS 8(AX), Y14
 	VFMADD231PS Y12, Y14, Y2
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -3974,24 +3993,19 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y2, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned4AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned4AVX2(SB), NOSPLIT, $0-144
+// func turned4AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned4AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -4000,6 +4014,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4008,14 +4025,14 @@ l3:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 12(R13)
+	PREFETCHT0 20(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
@@ -4032,20 +4049,20 @@ l4:
 	VFMADD231PS Y12, Y15, Y6
 	VFMADD231PS Y13, Y15, Y7
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -4060,7 +4077,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -4074,7 +4091,7 @@ l6:
 	VMOVUPS Y7, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -4085,18 +4102,21 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 12(R13)
+	PREFETCHT0 20(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Y12
 	VBROADCASTSS (AX), Y14
@@ -4108,20 +4128,20 @@ l7:
 	VBROADCASTSS 12(AX), Y15
 	VFMADD231PS Y12, Y15, Y3
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -4132,7 +4152,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -4141,17 +4161,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Y3, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned5AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned5AVX2(SB), NOSPLIT, $0-144
+// func turned5AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned5AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -4160,6 +4175,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4170,14 +4188,14 @@ l3:
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 16(R13)
+	PREFETCHT0 20(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Y12
 	VMOVUPS 32(BX), Y13
@@ -4197,20 +4215,20 @@ l4:
 	VFMADD231PS Y12, Y14, Y8
 	VFMADD231PS Y13, Y14, Y9
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -4228,7 +4246,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -4245,7 +4263,7 @@ l6:
 	VMOVUPS Y9, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -4256,19 +4274,22 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 16(R13)
+	PREFETCHT0 20(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Y12
 	VBROADCASTSS (AX), Y14
@@ -4282,20 +4303,20 @@ l7:
 	VBROADCASTSS 16(AX), Y14
 	VFMADD231PS Y12, Y14, Y4
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -4308,7 +4329,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -4319,25 +4340,26 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Y4, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned6AVX2(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned6AVX2(SB), NOSPLIT, $0-144
+// func turned6AVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned6AVX2(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
+	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -4350,13 +4372,15 @@ l3:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	SHRQ $2, CX
 	TESTQ CX, CX
 	JZ l5
 l4:
+	PREFETCHT0 (R15)
+	ADDQ R14, R15
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
@@ -4383,8 +4407,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 64(BX), Y12
-	VMOVUPS 96(BX), Y13
+	VMOVUPS (BX)(DX*1), Y12
+	VMOVUPS 32(BX)(DX*1), Y13
 	VBROADCASTSS (AX)(R11*1), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -4406,8 +4430,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 128(BX), Y12
-	VMOVUPS 160(BX), Y13
+	VMOVUPS (BX)(DX*2), Y12
+	VMOVUPS 32(BX)(DX*2), Y13
 	VBROADCASTSS (AX)(R11*2), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -4429,8 +4453,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 20(R13)
 	ADDQ R11, R13
-	VMOVUPS 192(BX), Y12
-	VMOVUPS 224(BX), Y13
+	VMOVUPS (BX)(SI*1), Y12
+	VMOVUPS 32(BX)(SI*1), Y13
 	VBROADCASTSS (AX)(R10*1), Y14
 	VFMADD231PS Y12, Y14, Y0
 	VFMADD231PS Y13, Y14, Y1
@@ -4450,7 +4474,7 @@ l4:
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
 	LEAQ (AX)(R11*4), AX
-	ADDQ $256, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -4483,20 +4507,20 @@ l6:
 	VFMADD231PS Y12, Y15, Y10
 	VFMADD231PS Y13, Y15, Y11
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	VADDPS 32(DI), Y1, Y1
 	ADDQ R8, DI
@@ -4517,7 +4541,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
 	ADDQ SI, DX
@@ -4537,7 +4561,7 @@ l8:
 	VMOVUPS Y11, 32(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -4548,14 +4572,17 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l10
@@ -4577,20 +4604,20 @@ l9:
 	VBROADCASTSS 20(AX), Y15
 	VFMADD231PS Y12, Y15, Y5
 	LEAQ (AX)(R11*1), AX
-	ADDQ $64, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 32(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Y0, Y0
 	ADDQ R8, DI
 	VADDPS (DI), Y1, Y1
@@ -4605,7 +4632,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 32(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Y0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Y1, (DX)
@@ -4618,11 +4645,1194 @@ l11:
 	ADDQ SI, DX
 	VMOVUPS Y5, (DX)
 	ADDQ SI, DX
+l2:
+	VZEROUPPER 
+	RET
+
+// func wedgeAVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·wedgeAVX2(SB), NOSPLIT, $0-184
+	MOVQ lda+40(FP), R11
+	SHLQ $2, R11
+	MOVQ halves+8(FP), R12
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
+	SHLQ $2, R14
+l3:
+	CMPQ R12, $2
+	JLT l1
+	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	MOVQ kc+0(FP), CX
+	SUBQ $5, CX
+	SHRQ $2, CX
+	TESTQ CX, CX
+	JZ l5
+l4:
+	PREFETCHT0 (R15)
+	ADDQ R14, R15
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS (AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS (AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS (R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS (R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS (R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	VMOVUPS (BX)(DX*1), Y12
+	VMOVUPS 32(BX)(DX*1), Y13
+	VBROADCASTSS 4(AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 4(AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 4(R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 4(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 4(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	VMOVUPS (BX)(DX*2), Y12
+	VMOVUPS 32(BX)(DX*2), Y13
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 8(AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 8(AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 8(R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 8(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 8(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	VMOVUPS (BX)(SI*1), Y12
+	VMOVUPS 32(BX)(SI*1), Y13
+	VBROADCASTSS 12(AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 12(AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 12(AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 12(R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 12(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 12(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	ADDQ $16, AX
+	ADDQ $16, R8
+	LEAQ (BX)(DX*4), BX
+	DECQ CX
+	JNZ l4
+l5:
+	MOVQ kc+0(FP), CX
+	SUBQ $5, CX
+	ANDQ $3, CX
+	TESTQ CX, CX
+	JZ l7
+l6:
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS (AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS (AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS (R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS (R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS (R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l6
+l7:
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS (AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS (R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS (R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS (R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS 4(AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 4(R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 4(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 4(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS 8(R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 8(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 8(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS 12(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 12(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS 16(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	ADDQ DX, BX
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
+	SHLQ $2, SI
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
+	SHLQ $2, R8
+	TESTQ DI, DI
+	JZ l8
+	LEAQ 64(DI), R9
+	MOVQ R9, init_base+120(FP)
+	VADDPS (DI), Y0, Y0
+	VADDPS 32(DI), Y1, Y1
+	ADDQ R8, DI
+	VADDPS (DI), Y2, Y2
+	VADDPS 32(DI), Y3, Y3
+	ADDQ R8, DI
+	VADDPS (DI), Y4, Y4
+	VADDPS 32(DI), Y5, Y5
+	ADDQ R8, DI
+	VADDPS (DI), Y6, Y6
+	VADDPS 32(DI), Y7, Y7
+	ADDQ R8, DI
+	VADDPS (DI), Y8, Y8
+	VADDPS 32(DI), Y9, Y9
+	ADDQ R8, DI
+	VADDPS (DI), Y10, Y10
+	VADDPS 32(DI), Y11, Y11
+	ADDQ R8, DI
+l8:
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+88(FP)
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y6, (DX)
+	VMOVUPS Y7, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y8, (DX)
+	VMOVUPS Y9, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y10, (DX)
+	VMOVUPS Y11, 32(DX)
+	ADDQ SI, DX
+	MOVQ b_base+48(FP), BX
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
+	SUBQ $2, R12
+	JMP l3
+l1:
+	TESTQ R12, R12
+	JZ l2
+	MOVQ a_base+16(FP), AX
+	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	MOVQ kc+0(FP), CX
+	SUBQ $5, CX
+	TESTQ CX, CX
+	JZ l10
+l9:
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VBROADCASTSS (AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y1
+	VBROADCASTSS (AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y2
+	VBROADCASTSS (R8), Y15
+	VFMADD231PS Y12, Y15, Y3
+	VBROADCASTSS (R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VBROADCASTSS (R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y5
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l9
+l10:
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y1
+	VBROADCASTSS (AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y2
+	VBROADCASTSS (R8), Y15
+	VFMADD231PS Y12, Y15, Y3
+	VBROADCASTSS (R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VBROADCASTSS (R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y5
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VBROADCASTSS 4(AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y2
+	VBROADCASTSS 4(R8), Y15
+	VFMADD231PS Y12, Y15, Y3
+	VBROADCASTSS 4(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VBROADCASTSS 4(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y5
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VBROADCASTSS 8(R8), Y15
+	VFMADD231PS Y12, Y15, Y3
+	VBROADCASTSS 8(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VBROADCASTSS 8(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y5
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VBROADCASTSS 12(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VBROADCASTSS 12(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y5
+	ADDQ DX, BX
+	VMOVUPS (BX), Y12
+	VBROADCASTSS 16(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y5
+	ADDQ DX, BX
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
+	SHLQ $2, SI
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
+	SHLQ $2, R8
+	TESTQ DI, DI
+	JZ l11
+	LEAQ 32(DI), R9
+	MOVQ R9, init_base+120(FP)
+	VADDPS (DI), Y0, Y0
+	ADDQ R8, DI
+	VADDPS (DI), Y1, Y1
+	ADDQ R8, DI
+	VADDPS (DI), Y2, Y2
+	ADDQ R8, DI
+	VADDPS (DI), Y3, Y3
+	ADDQ R8, DI
+	VADDPS (DI), Y4, Y4
+	ADDQ R8, DI
+	VADDPS (DI), Y5, Y5
+	ADDQ R8, DI
+l11:
+	LEAQ 32(DX), R9
+	MOVQ R9, c_base+88(FP)
+	VMOVUPS Y0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y3, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y4, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y5, (DX)
+	ADDQ SI, DX
 l2:
+	VZEROUPPER 
+	RET
+
+// func turnedWedgeAVX2(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turnedWedgeAVX2(SB), NOSPLIT, $0-184
+	MOVQ lda+40(FP), R11
+	SHLQ $2, R11
+	MOVQ halves+8(FP), R12
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
+	SHLQ $2, R14
+l3:
+	CMPQ R12, $2
+	JLT l1
+	MOVQ a_base+16(FP), AX
+	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	LEAQ (AX)(R11*8), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 12(AX), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 12(AX), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 16(AX), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	ADDQ R11, AX
+	ADDQ DX, BX
+	LEAQ (R11)(R11*2), R10
+	MOVQ kc+0(FP), CX
+	SUBQ $5, CX
+	SHRQ $2, CX
+	TESTQ CX, CX
+	JZ l5
+l4:
+	PREFETCHT0 (R15)
+	ADDQ R14, R15
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 12(AX), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 16(AX), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 20(AX), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX)(DX*1), Y12
+	VMOVUPS 32(BX)(DX*1), Y13
+	VBROADCASTSS (AX)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 8(AX)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 12(AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 16(AX)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 20(AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX)(DX*2), Y12
+	VMOVUPS 32(BX)(DX*2), Y13
+	VBROADCASTSS (AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 8(AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 12(AX)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 16(AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 20(AX)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX)(SI*1), Y12
+	VMOVUPS 32(BX)(SI*1), Y13
+	VBROADCASTSS (AX)(R10*1), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX)(R10*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 8(AX)(R10*1), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 12(AX)(R10*1), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 16(AX)(R10*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 20(AX)(R10*1), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	LEAQ (AX)(R11*4), AX
+	LEAQ (BX)(DX*4), BX
+	DECQ CX
+	JNZ l4
+l5:
+	MOVQ kc+0(FP), CX
+	SUBQ $5, CX
+	ANDQ $3, CX
+	TESTQ CX, CX
+	JZ l7
+l6:
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 12(AX), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 16(AX), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 20(AX), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	LEAQ (AX)(R11*1), AX
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l6
+l7:
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
+	SHLQ $2, SI
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
+	SHLQ $2, R8
+	TESTQ DI, DI
+	JZ l8
+	LEAQ 64(DI), R9
+	MOVQ R9, init_base+120(FP)
+	VADDPS (DI), Y0, Y0
+	VADDPS 32(DI), Y1, Y1
+	ADDQ R8, DI
+	VADDPS (DI), Y2, Y2
+	VADDPS 32(DI), Y3, Y3
+	ADDQ R8, DI
+	VADDPS (DI), Y4, Y4
+	VADDPS 32(DI), Y5, Y5
+	ADDQ R8, DI
+	VADDPS (DI), Y6, Y6
+	VADDPS 32(DI), Y7, Y7
+	ADDQ R8, DI
+	VADDPS (DI), Y8, Y8
+	VADDPS 32(DI), Y9, Y9
+	ADDQ R8, DI
+	VADDPS (DI), Y10, Y10
+	VADDPS 32(DI), Y11, Y11
+	ADDQ R8, DI
+l8:
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+88(FP)
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y6, (DX)
+	VMOVUPS Y7, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y8, (DX)
+	VMOVUPS Y9, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y10, (DX)
+	VMOVUPS Y11, 32(DX)
+	ADDQ SI, DX
+	MOVQ b_base+48(FP), BX
+	MOVQ step+80(FP), R9
+	SHLQ $2, R9
+	ADDQ R9, BX
+	MOVQ BX, b_base+48(FP)
+	SUBQ $2, R12
+	JMP l3
+l1:
+	TESTQ R12, R12
+	JZ l2
+	MOVQ a_base+16(FP), AX
+	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	LEAQ (AX)(R11*8), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y1
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y1
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y2
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y1
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y2
+	VBROADCASTSS 12(AX), Y15
+	VFMADD231PS Y12, Y15, Y3
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y1
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y2
+	VBROADCASTSS 12(AX), Y15
+	VFMADD231PS Y12, Y15, Y3
+	VBROADCASTSS 16(AX), Y14
+	VFMADD231PS Y12, Y14, Y4
+	ADDQ R11, AX
+	ADDQ DX, BX
+	LEAQ (R11)(R11*2), R10
+	MOVQ kc+0(FP), CX
+	SUBQ $5, CX
+	TESTQ CX, CX
+	JZ l10
+l9:
+	PREFETCHT0 (R13)
+	PREFETCHT0 20(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VBROADCASTSS 4(AX), Y15
+	VFMADD231PS Y12, Y15, Y1
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y2
+	VBROADCASTSS 12(AX), Y15
+	VFMADD231PS Y12, Y15, Y3
+	VBROADCASTSS 16(AX), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VBROADCASTSS 20(AX), Y15
+	VFMADD231PS Y12, Y15, Y5
+	LEAQ (AX)(R11*1), AX
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l9
+l10:
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
+	SHLQ $2, SI
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
+	SHLQ $2, R8
+	TESTQ DI, DI
+	JZ l11
+	LEAQ 32(DI), R9
+	MOVQ R9, init_base+120(FP)
+	VADDPS (DI), Y0, Y0
+	ADDQ R8, DI
+	VADDPS (DI), Y1, Y1
+	ADDQ R8, DI
+	VADDPS (DI), Y2, Y2
+	ADDQ R8, DI
+	VADDPS (DI), Y3, Y3
+	ADDQ R8, DI
+	VADDPS (DI), Y4, Y4
+	ADDQ R8, DI
+	VADDPS (DI), Y5, Y5
+	ADDQ R8, DI
+l11:
+	LEAQ 32(DX), R9
+	MOVQ R9, c_base+88(FP)
+	VMOVUPS Y0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y3, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y4, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y5, (DX)
+	ADDQ SI, DX
+l2:
+	VZEROUPPER 
+	RET
+
+// func scoresAVX2(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int)
+TEXT ·scoresAVX2(SB), NOSPLIT, $0-160
+	MOVQ lda+48(FP), R11
+	SHLQ $2, R11
+	MOVQ halves+8(FP), R12
+	DECQ R12
+	MOVQ next_base+128(FP), R15
+	MOVQ ldn+152(FP), R14
+	SHLQ $2, R14
+l4:
+	CMPQ R12, $2
+	JLT l1
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	MOVQ kc+0(FP), CX
+	SHRQ $2, CX
+	TESTQ CX, CX
+	JZ l6
+l5:
+	PREFETCHT0 (R15)
+	ADDQ R14, R15
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS (AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS (AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS (R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS (R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS (R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	VMOVUPS (BX)(DX*1), Y12
+	VMOVUPS 32(BX)(DX*1), Y13
+	VBROADCASTSS 4(AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 4(AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 4(AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 4(R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 4(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 4(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	VMOVUPS (BX)(DX*2), Y12
+	VMOVUPS 32(BX)(DX*2), Y13
+	VBROADCASTSS 8(AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 8(AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 8(AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 8(R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 8(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 8(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	VMOVUPS (BX)(SI*1), Y12
+	VMOVUPS 32(BX)(SI*1), Y13
+	VBROADCASTSS 12(AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS 12(AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS 12(AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS 12(R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS 12(R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS 12(R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	ADDQ $16, AX
+	ADDQ $16, R8
+	LEAQ (BX)(DX*4), BX
+	DECQ CX
+	JNZ l5
+l6:
+	MOVQ kc+0(FP), CX
+	ANDQ $3, CX
+	TESTQ CX, CX
+	JZ l8
+l7:
+	VMOVUPS (BX), Y12
+	VMOVUPS 32(BX), Y13
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VFMADD231PS Y13, Y14, Y1
+	VBROADCASTSS (AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y2
+	VFMADD231PS Y13, Y15, Y3
+	VBROADCASTSS (AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VFMADD231PS Y13, Y14, Y5
+	VBROADCASTSS (R8), Y15
+	VFMADD231PS Y12, Y15, Y6
+	VFMADD231PS Y13, Y15, Y7
+	VBROADCASTSS (R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y8
+	VFMADD231PS Y13, Y14, Y9
+	VBROADCASTSS (R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y10
+	VFMADD231PS Y13, Y15, Y11
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l7
+l8:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y6, (DX)
+	VMOVUPS Y7, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y8, (DX)
+	VMOVUPS Y9, 32(DX)
+	ADDQ SI, DX
+	VMOVUPS Y10, (DX)
+	VMOVUPS Y11, 32(DX)
+	ADDQ SI, DX
+	MOVQ b_base+56(FP), BX
+	MOVQ step+88(FP), R9
+	SHLQ $2, R9
+	ADDQ R9, BX
+	MOVQ BX, b_base+56(FP)
+	SUBQ $2, R12
+	JMP l4
+l1:
+	TESTQ R12, R12
+	JZ l2
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	MOVQ kc+0(FP), CX
+	TESTQ CX, CX
+	JZ l10
+l9:
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VBROADCASTSS (AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y1
+	VBROADCASTSS (AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y2
+	VBROADCASTSS (R8), Y15
+	VFMADD231PS Y12, Y15, Y3
+	VBROADCASTSS (R8)(R11*1), Y14
+	VFMADD231PS Y12, Y14, Y4
+	VBROADCASTSS (R8)(R11*2), Y15
+	VFMADD231PS Y12, Y15, Y5
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l9
+l10:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 32(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Y0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y3, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y4, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y5, (DX)
+	ADDQ SI, DX
+	MOVQ b_base+56(FP), BX
+	ADDQ $32, BX
+	MOVQ BX, b_base+56(FP)
+l2:
+	MOVQ rows+16(FP), CX
+	MOVQ $6, R9
+	SUBQ CX, R9
+	MOVQ lda+48(FP), AX
+	SHLQ $2, AX
+	IMULQ AX, R9
+	MOVQ a_base+24(FP), AX
+	ADDQ R9, AX
+	MOVQ AX, a_base+24(FP)
+	MOVQ $6, R9
+	SUBQ CX, R9
+	MOVQ ldc+120(FP), AX
+	SHLQ $2, AX
+	IMULQ AX, R9
+	MOVQ c_base+96(FP), AX
+	ADDQ R9, AX
+	MOVQ AX, c_base+96(FP)
+	CMPQ CX, $2
+	JNE l11
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ kc+0(FP), CX
+	TESTQ CX, CX
+	JZ l13
+l12:
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VBROADCASTSS (AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y1
+	ADDQ $4, AX
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l12
+l13:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 32(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Y0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y1, (DX)
+	ADDQ SI, DX
+	JMP l3
+l11:
+	CMPQ CX, $4
+	JNE l14
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	MOVQ kc+0(FP), CX
+	TESTQ CX, CX
+	JZ l16
+l15:
+	VMOVUPS (BX), Y12
+	VBROADCASTSS (AX), Y14
+	VFMADD231PS Y12, Y14, Y0
+	VBROADCASTSS (AX)(R11*1), Y15
+	VFMADD231PS Y12, Y15, Y1
+	VBROADCASTSS (AX)(R11*2), Y14
+	VFMADD231PS Y12, Y14, Y2
+	VBROADCASTSS (R8), Y15
+	VFMADD231PS Y12, Y15, Y3
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l15
+l16:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 32(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Y0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Y3, (DX)
+	ADDQ SI, DX
+	JMP l3
+l14:
+l3:
 	VZEROUPPER 
 	RET

@@ -6814,8 +6814,8 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func tile1AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile1AVX512(SB), NOSPLIT, $0-144
+// func tile1AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile1AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -6824,6 +6824,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	MOVQ kc+0(FP), CX
@@ -6836,31 +6839,31 @@ l4:
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -6871,6 +6874,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
@@ -6880,38 +6886,33 @@ l7:
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile2AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile2AVX512(SB), NOSPLIT, $0-144
+// func tile2AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile2AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -6920,6 +6921,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6937,20 +6941,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z2
 	VFMADD231PS Z29, Z31, Z3
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -6959,7 +6963,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -6967,7 +6971,7 @@ l6:
 	VMOVUPS Z3, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -6978,6 +6982,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	MOVQ kc+0(FP), CX
@@ -6990,42 +6997,37 @@ l7:
 	VBROADCASTSS (AX)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z1
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile3AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile3AVX512(SB), NOSPLIT, $0-144
+// func tile3AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile3AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7034,6 +7036,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7056,20 +7061,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z4
 	VFMADD231PS Z29, Z30, Z5
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7081,7 +7086,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -7092,7 +7097,7 @@ l6:
 	VMOVUPS Z5, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7103,6 +7108,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7118,20 +7126,20 @@ l7:
 	VBROADCASTSS (AX)(R11*2), Z30
 	VFMADD231PS Z28, Z30, Z2
 	ADDQ $4, AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -7140,24 +7148,19 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z2, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile4AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile4AVX512(SB), NOSPLIT, $0-144
+// func tile4AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile4AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7166,6 +7169,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7196,20 +7202,20 @@ l4:
 	VFMADD231PS Z29, Z31, Z7
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7224,7 +7230,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -7238,7 +7244,7 @@ l6:
 	VMOVUPS Z7, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7249,6 +7255,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7270,20 +7279,20 @@ l7:
 	VFMADD231PS Z28, Z31, Z3
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -7294,7 +7303,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -7303,17 +7312,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z3, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile5AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile5AVX512(SB), NOSPLIT, $0-144
+// func tile5AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile5AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7322,6 +7326,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7357,20 +7364,20 @@ l4:
 	VFMADD231PS Z29, Z30, Z9
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7388,7 +7395,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -7405,7 +7412,7 @@ l6:
 	VMOVUPS Z9, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7416,6 +7423,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7440,20 +7450,20 @@ l7:
 	VFMADD231PS Z28, Z30, Z4
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -7466,7 +7476,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -7477,17 +7487,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z4, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile6AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile6AVX512(SB), NOSPLIT, $0-144
+// func tile6AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile6AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7496,6 +7501,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7536,20 +7544,20 @@ l4:
 	VFMADD231PS Z29, Z31, Z11
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7570,7 +7578,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -7590,7 +7598,7 @@ l6:
 	VMOVUPS Z11, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7601,6 +7609,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7628,20 +7639,20 @@ l7:
 	VFMADD231PS Z28, Z31, Z5
 	ADDQ $4, AX
 	ADDQ $4, R8
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -7656,7 +7667,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -7669,17 +7680,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z5, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile7AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile7AVX512(SB), NOSPLIT, $0-144
+// func tile7AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile7AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7688,6 +7694,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7736,20 +7745,20 @@ l4:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7773,7 +7782,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -7796,7 +7805,7 @@ l6:
 	VMOVUPS Z13, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -7807,6 +7816,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7840,20 +7852,20 @@ l7:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -7870,7 +7882,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -7885,17 +7897,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z6, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile8AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile8AVX512(SB), NOSPLIT, $0-144
+// func tile8AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile8AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -7904,6 +7911,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7957,20 +7967,20 @@ l4:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -7997,7 +8007,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -8023,7 +8033,7 @@ l6:
 	VMOVUPS Z15, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8034,6 +8044,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8070,20 +8083,20 @@ l7:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -8102,7 +8115,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -8119,17 +8132,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z7, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile9AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile9AVX512(SB), NOSPLIT, $0-144
+// func tile9AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile9AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -8138,6 +8146,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8196,20 +8207,20 @@ l4:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -8239,7 +8250,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -8268,7 +8279,7 @@ l6:
 	VMOVUPS Z17, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8279,6 +8290,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8318,20 +8332,20 @@ l7:
 	ADDQ $4, AX
 	ADDQ $4, R8
 	ADDQ $4, R9
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -8352,7 +8366,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -8371,17 +8385,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z8, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile10AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile10AVX512(SB), NOSPLIT, $0-144
+// func tile10AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile10AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -8390,6 +8399,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8456,20 +8468,20 @@ l4:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -8502,7 +8514,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -8534,7 +8546,7 @@ l6:
 	VMOVUPS Z19, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8545,6 +8557,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8590,20 +8605,20 @@ l7:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -8626,7 +8641,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -8647,17 +8662,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z9, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile11AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile11AVX512(SB), NOSPLIT, $0-144
+// func tile11AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile11AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -8666,6 +8676,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8737,20 +8750,20 @@ l4:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -8786,7 +8799,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -8821,7 +8834,7 @@ l6:
 	VMOVUPS Z21, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -8832,6 +8845,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8880,20 +8896,20 @@ l7:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -8918,7 +8934,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -8941,17 +8957,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z10, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile12AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile12AVX512(SB), NOSPLIT, $0-144
+// func tile12AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile12AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -8960,6 +8971,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9036,20 +9050,20 @@ l4:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -9088,7 +9102,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -9126,7 +9140,7 @@ l6:
 	VMOVUPS Z23, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -9137,6 +9151,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9188,20 +9205,20 @@ l7:
 	ADDQ $4, R8
 	ADDQ $4, R9
 	ADDQ $4, R10
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -9228,7 +9245,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -9253,17 +9270,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z11, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile13AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile13AVX512(SB), NOSPLIT, $0-144
+// func tile13AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile13AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -9272,6 +9284,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9356,20 +9371,20 @@ l4:
 	ADDQ $4, R9
 	ADDQ $4, R10
 	ADDQ $4, R13
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -9411,7 +9426,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -9452,7 +9467,7 @@ l6:
 	VMOVUPS Z25, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -9463,6 +9478,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9520,20 +9538,20 @@ l7:
 	ADDQ $4, R9
 	ADDQ $4, R10
 	ADDQ $4, R13
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -9562,7 +9580,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -9589,25 +9607,26 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z12, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func tile14AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·tile14AVX512(SB), NOSPLIT, $0-144
+// func tile14AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·tile14AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
+	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9649,6 +9668,12 @@ l3:
 	TESTQ CX, CX
 	JZ l5
 l4:
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ R14, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ R14, R15
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
 	VBROADCASTSS (AX), Z30
@@ -9693,8 +9718,8 @@ l4:
 	VBROADCASTSS (R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 128(BX), Z28
-	VMOVUPS 192(BX), Z29
+	VMOVUPS (BX)(DX*1), Z28
+	VMOVUPS 64(BX)(DX*1), Z29
 	VBROADCASTSS 4(AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -9737,8 +9762,8 @@ l4:
 	VBROADCASTSS 4(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 256(BX), Z28
-	VMOVUPS 320(BX), Z29
+	VMOVUPS (BX)(DX*2), Z28
+	VMOVUPS 64(BX)(DX*2), Z29
 	VBROADCASTSS 8(AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -9781,8 +9806,8 @@ l4:
 	VBROADCASTSS 8(R13)(R11*1), Z31
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
-	VMOVUPS 384(BX), Z28
-	VMOVUPS 448(BX), Z29
+	VMOVUPS (BX)(SI*1), Z28
+	VMOVUPS 64(BX)(SI*1), Z29
 	VBROADCASTSS 12(AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -9830,7 +9855,7 @@ l4:
 	ADDQ $16, R9
 	ADDQ $16, R10
 	ADDQ $16, R13
-	ADDQ $512, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -9888,20 +9913,20 @@ l6:
 	ADDQ $4, R9
 	ADDQ $4, R10
 	ADDQ $4, R13
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -9946,7 +9971,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -9990,7 +10015,7 @@ l8:
 	VMOVUPS Z27, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10001,6 +10026,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10061,20 +10089,20 @@ l9:
 	ADDQ $4, R9
 	ADDQ $4, R10
 	ADDQ $4, R13
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -10105,7 +10133,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -10134,17 +10162,12 @@ l11:
 	ADDQ SI, DX
 	VMOVUPS Z13, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned1AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned1AVX512(SB), NOSPLIT, $0-144
+// func turned1AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned1AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10153,16 +10176,19 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -10170,31 +10196,31 @@ l4:
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10205,52 +10231,50 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
 	VFMADD231PS Z28, Z30, Z0
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned2AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned2AVX512(SB), NOSPLIT, $0-144
+// func turned2AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned2AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10259,18 +10283,21 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 4(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -10281,20 +10308,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z2
 	VFMADD231PS Z29, Z31, Z3
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -10303,7 +10330,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -10311,7 +10338,7 @@ l6:
 	VMOVUPS Z3, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10322,16 +10349,19 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 4(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -10339,42 +10369,37 @@ l7:
 	VBROADCASTSS 4(AX), Z31
 	VFMADD231PS Z28, Z31, Z1
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned3AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned3AVX512(SB), NOSPLIT, $0-144
+// func turned3AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned3AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10383,20 +10408,23 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 8(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -10410,20 +10438,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z4
 	VFMADD231PS Z29, Z30, Z5
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -10435,7 +10463,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -10446,7 +10474,7 @@ l6:
 	VMOVUPS Z5, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10457,17 +10485,20 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 8(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -10477,20 +10508,20 @@ l7:
 	VBROADCASTSS 8(AX), Z30
 	VFMADD231PS Z28, Z30, Z2
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -10499,24 +10530,19 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z2, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned4AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned4AVX512(SB), NOSPLIT, $0-144
+// func turned4AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned4AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10525,6 +10551,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10533,14 +10562,14 @@ l3:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 12(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -10557,20 +10586,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z6
 	VFMADD231PS Z29, Z31, Z7
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -10585,7 +10614,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -10599,7 +10628,7 @@ l6:
 	VMOVUPS Z7, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10610,18 +10639,21 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 12(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -10633,20 +10665,20 @@ l7:
 	VBROADCASTSS 12(AX), Z31
 	VFMADD231PS Z28, Z31, Z3
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -10657,7 +10689,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -10666,17 +10698,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z3, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned5AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned5AVX512(SB), NOSPLIT, $0-144
+// func turned5AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned5AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10685,6 +10712,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10695,14 +10725,14 @@ l3:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 16(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -10722,20 +10752,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z8
 	VFMADD231PS Z29, Z30, Z9
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -10753,7 +10783,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -10770,7 +10800,7 @@ l6:
 	VMOVUPS Z9, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10781,19 +10811,22 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 16(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -10807,20 +10840,20 @@ l7:
 	VBROADCASTSS 16(AX), Z30
 	VFMADD231PS Z28, Z30, Z4
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -10833,7 +10866,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -10844,17 +10877,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z4, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned6AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned6AVX512(SB), NOSPLIT, $0-144
+// func turned6AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned6AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -10863,6 +10891,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10875,14 +10906,14 @@ l3:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 20(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -10905,20 +10936,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z10
 	VFMADD231PS Z29, Z31, Z11
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -10939,7 +10970,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -10959,7 +10990,7 @@ l6:
 	VMOVUPS Z11, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -10970,20 +11001,23 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 20(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -10999,20 +11033,20 @@ l7:
 	VBROADCASTSS 20(AX), Z31
 	VFMADD231PS Z28, Z31, Z5
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -11027,7 +11061,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -11040,17 +11074,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z5, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned7AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned7AVX512(SB), NOSPLIT, $0-144
+// func turned7AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned7AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -11059,6 +11088,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11073,14 +11105,14 @@ l3:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 24(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -11106,20 +11138,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z12
 	VFMADD231PS Z29, Z30, Z13
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -11143,7 +11175,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -11166,7 +11198,7 @@ l6:
 	VMOVUPS Z13, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11177,6 +11209,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11184,14 +11219,14 @@ l1:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 24(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -11209,20 +11244,20 @@ l7:
 	VBROADCASTSS 24(AX), Z30
 	VFMADD231PS Z28, Z30, Z6
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -11239,7 +11274,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -11254,17 +11289,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z6, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned8AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned8AVX512(SB), NOSPLIT, $0-144
+// func turned8AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned8AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -11273,6 +11303,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11289,14 +11322,14 @@ l3:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 28(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -11325,20 +11358,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z14
 	VFMADD231PS Z29, Z31, Z15
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -11365,7 +11398,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -11391,7 +11424,7 @@ l6:
 	VMOVUPS Z15, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11402,6 +11435,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11410,14 +11446,14 @@ l1:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 28(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -11437,20 +11473,20 @@ l7:
 	VBROADCASTSS 28(AX), Z31
 	VFMADD231PS Z28, Z31, Z7
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -11469,7 +11505,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -11486,17 +11522,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z7, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned9AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned9AVX512(SB), NOSPLIT, $0-144
+// func turned9AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned9AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -11505,6 +11536,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11523,14 +11557,14 @@ l3:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 32(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -11562,20 +11596,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z16
 	VFMADD231PS Z29, Z30, Z17
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -11605,7 +11639,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -11634,7 +11668,7 @@ l6:
 	VMOVUPS Z17, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11645,6 +11679,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11654,14 +11691,14 @@ l1:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 32(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -11683,20 +11720,20 @@ l7:
 	VBROADCASTSS 32(AX), Z30
 	VFMADD231PS Z28, Z30, Z8
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -11717,7 +11754,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -11736,17 +11773,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z8, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned10AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned10AVX512(SB), NOSPLIT, $0-144
+// func turned10AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned10AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -11755,6 +11787,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11775,14 +11810,14 @@ l3:
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 36(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -11817,20 +11852,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z18
 	VFMADD231PS Z29, Z31, Z19
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -11863,7 +11898,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -11895,7 +11930,7 @@ l6:
 	VMOVUPS Z19, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -11906,6 +11941,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11916,14 +11954,14 @@ l1:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 36(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -11947,20 +11985,20 @@ l7:
 	VBROADCASTSS 36(AX), Z31
 	VFMADD231PS Z28, Z31, Z9
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -11983,7 +12021,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -12004,17 +12042,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z9, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned11AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned11AVX512(SB), NOSPLIT, $0-144
+// func turned11AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned11AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -12023,6 +12056,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12045,14 +12081,14 @@ l3:
 	VPXORD Z19, Z19, Z19
 	VPXORD Z20, Z20, Z20
 	VPXORD Z21, Z21, Z21
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 40(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -12090,20 +12126,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z20
 	VFMADD231PS Z29, Z30, Z21
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -12139,7 +12175,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -12174,7 +12210,7 @@ l6:
 	VMOVUPS Z21, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -12185,6 +12221,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12196,14 +12235,14 @@ l1:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 40(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -12229,20 +12268,20 @@ l7:
 	VBROADCASTSS 40(AX), Z30
 	VFMADD231PS Z28, Z30, Z10
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -12267,7 +12306,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -12290,17 +12329,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z10, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned12AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned12AVX512(SB), NOSPLIT, $0-144
+// func turned12AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned12AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -12309,6 +12343,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12333,14 +12370,14 @@ l3:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 44(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -12381,20 +12418,20 @@ l4:
 	VFMADD231PS Z28, Z31, Z22
 	VFMADD231PS Z29, Z31, Z23
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -12433,7 +12470,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -12471,7 +12508,7 @@ l6:
 	VMOVUPS Z23, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -12482,6 +12519,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12494,14 +12534,14 @@ l1:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 44(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -12529,20 +12569,20 @@ l7:
 	VBROADCASTSS 44(AX), Z31
 	VFMADD231PS Z28, Z31, Z11
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -12569,7 +12609,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -12594,17 +12634,12 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z11, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned13AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned13AVX512(SB), NOSPLIT, $0-144
+// func turned13AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned13AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
@@ -12613,6 +12648,9 @@ l3:
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12639,14 +12677,14 @@ l3:
 	VPXORD Z23, Z23, Z23
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l5
 l4:
 	PREFETCHT0 (R13)
-	PREFETCHT0 48(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VMOVUPS 64(BX), Z29
@@ -12690,20 +12728,20 @@ l4:
 	VFMADD231PS Z28, Z30, Z24
 	VFMADD231PS Z29, Z30, Z25
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l4
 l5:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l6
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -12745,7 +12783,7 @@ l5:
 	ADDQ R8, DI
 l6:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -12786,7 +12824,7 @@ l6:
 	VMOVUPS Z25, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -12797,6 +12835,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12810,14 +12851,14 @@ l1:
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l8
 l7:
 	PREFETCHT0 (R13)
-	PREFETCHT0 48(R13)
+	PREFETCHT0 52(R13)
 	ADDQ R11, R13
 	VMOVUPS (BX), Z28
 	VBROADCASTSS (AX), Z30
@@ -12847,20 +12888,20 @@ l7:
 	VBROADCASTSS 48(AX), Z30
 	VFMADD231PS Z28, Z30, Z12
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l7
 l8:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l9
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -12889,7 +12930,7 @@ l8:
 	ADDQ R8, DI
 l9:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -12916,25 +12957,26 @@ l9:
 	ADDQ SI, DX
 	VMOVUPS Z12, (DX)
 	ADDQ SI, DX
-	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
-	SHLQ $2, R9
-	ADDQ R9, BX
-	MOVQ BX, b_base+48(FP)
 l2:
 	VZEROUPPER 
 	RET
 
-// func turned14AVX512(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int)
-TEXT ·turned14AVX512(SB), NOSPLIT, $0-144
+// func turned14AVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turned14AVX512(SB), NOSPLIT, $0-184
 	MOVQ lda+40(FP), R11
 	SHLQ $2, R11
 	MOVQ halves+8(FP), R12
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
+	SHLQ $2, R14
 l3:
 	CMPQ R12, $2
 	JLT l1
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12963,13 +13005,19 @@ l3:
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	SHRQ $2, CX
 	TESTQ CX, CX
 	JZ l5
 l4:
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ R14, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ R14, R15
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
@@ -13020,8 +13068,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 128(BX), Z28
-	VMOVUPS 192(BX), Z29
+	VMOVUPS (BX)(DX*1), Z28
+	VMOVUPS 64(BX)(DX*1), Z29
 	VBROADCASTSS (AX)(R11*1), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -13067,8 +13115,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 256(BX), Z28
-	VMOVUPS 320(BX), Z29
+	VMOVUPS (BX)(DX*2), Z28
+	VMOVUPS 64(BX)(DX*2), Z29
 	VBROADCASTSS (AX)(R11*2), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -13114,8 +13162,8 @@ l4:
 	PREFETCHT0 (R13)
 	PREFETCHT0 52(R13)
 	ADDQ R11, R13
-	VMOVUPS 384(BX), Z28
-	VMOVUPS 448(BX), Z29
+	VMOVUPS (BX)(SI*1), Z28
+	VMOVUPS 64(BX)(SI*1), Z29
 	VBROADCASTSS (AX)(R10*1), Z30
 	VFMADD231PS Z28, Z30, Z0
 	VFMADD231PS Z29, Z30, Z1
@@ -13159,7 +13207,7 @@ l4:
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
 	LEAQ (AX)(R11*4), AX
-	ADDQ $512, BX
+	LEAQ (BX)(DX*4), BX
 	DECQ CX
 	JNZ l4
 l5:
@@ -13216,20 +13264,20 @@ l6:
 	VFMADD231PS Z28, Z31, Z26
 	VFMADD231PS Z29, Z31, Z27
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l6
 l7:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l8
 	LEAQ 128(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	VADDPS 64(DI), Z1, Z1
 	ADDQ R8, DI
@@ -13274,7 +13322,7 @@ l7:
 	ADDQ R8, DI
 l8:
 	LEAQ 128(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	VMOVUPS Z1, 64(DX)
 	ADDQ SI, DX
@@ -13318,7 +13366,7 @@ l8:
 	VMOVUPS Z27, 64(DX)
 	ADDQ SI, DX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
@@ -13329,6 +13377,9 @@ l1:
 	JZ l2
 	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13343,8 +13394,8 @@ l1:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	LEAQ (R11)(R11*2), R10
 	LEAQ (AX)(R11*8), R13
+	LEAQ (R11)(R11*2), R10
 	MOVQ kc+0(FP), CX
 	TESTQ CX, CX
 	JZ l10
@@ -13382,20 +13433,20 @@ l9:
 	VBROADCASTSS 52(AX), Z31
 	VFMADD231PS Z28, Z31, Z13
 	LEAQ (AX)(R11*1), AX
-	ADDQ $128, BX
+	ADDQ DX, BX
 	DECQ CX
 	JNZ l9
 l10:
-	MOVQ c_base+80(FP), DX
-	MOVQ ldc+104(FP), SI
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
 	SHLQ $2, SI
-	MOVQ init_base+112(FP), DI
-	MOVQ ldi+136(FP), R8
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
 	SHLQ $2, R8
 	TESTQ DI, DI
 	JZ l11
 	LEAQ 64(DI), R9
-	MOVQ R9, init_base+112(FP)
+	MOVQ R9, init_base+120(FP)
 	VADDPS (DI), Z0, Z0
 	ADDQ R8, DI
 	VADDPS (DI), Z1, Z1
@@ -13426,7 +13477,7 @@ l10:
 	ADDQ R8, DI
 l11:
 	LEAQ 64(DX), R9
-	MOVQ R9, c_base+80(FP)
+	MOVQ R9, c_base+88(FP)
 	VMOVUPS Z0, (DX)
 	ADDQ SI, DX
 	VMOVUPS Z1, (DX)
@@ -13455,11 +13506,3135 @@ l11:
 	ADDQ SI, DX
 	VMOVUPS Z13, (DX)
 	ADDQ SI, DX
+l2:
+	VZEROUPPER 
+	RET
+
+// func wedgeAVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·wedgeAVX512(SB), NOSPLIT, $0-184
+	MOVQ lda+40(FP), R11
+	SHLQ $2, R11
+	MOVQ halves+8(FP), R12
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
+	SHLQ $2, R14
+l3:
+	CMPQ R12, $2
+	JLT l1
+	MOVQ a_base+16(FP), AX
 	MOVQ b_base+48(FP), BX
-	MOVQ step+72(FP), R9
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	LEAQ (R8)(R11*2), R9
+	ADDQ R11, R9
+	LEAQ (R9)(R11*2), R10
+	ADDQ R11, R10
+	LEAQ (R10)(R11*2), R13
+	ADDQ R11, R13
+	MOVQ kc+0(FP), CX
+	SUBQ $13, CX
+	SHRQ $2, CX
+	TESTQ CX, CX
+	JZ l5
+l4:
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ R14, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ R14, R15
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS (R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS (R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS (R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS (R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS (R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	VMOVUPS (BX)(DX*1), Z28
+	VMOVUPS 64(BX)(DX*1), Z29
+	VBROADCASTSS 4(AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 4(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 4(R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 4(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 4(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 4(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 4(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 4(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 4(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 4(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 4(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 4(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 4(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	VMOVUPS (BX)(DX*2), Z28
+	VMOVUPS 64(BX)(DX*2), Z29
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 8(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 8(R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 8(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 8(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 8(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 8(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 8(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 8(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 8(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 8(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 8(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 8(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	VMOVUPS (BX)(SI*1), Z28
+	VMOVUPS 64(BX)(SI*1), Z29
+	VBROADCASTSS 12(AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 12(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 12(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 12(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 12(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 12(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 12(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 12(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 12(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 12(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 12(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 12(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 12(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ $16, AX
+	ADDQ $16, R8
+	ADDQ $16, R9
+	ADDQ $16, R10
+	ADDQ $16, R13
+	LEAQ (BX)(DX*4), BX
+	DECQ CX
+	JNZ l4
+l5:
+	MOVQ kc+0(FP), CX
+	SUBQ $13, CX
+	ANDQ $3, CX
+	TESTQ CX, CX
+	JZ l7
+l6:
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS (R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS (R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS (R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS (R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS (R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ $4, R9
+	ADDQ $4, R10
+	ADDQ $4, R13
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l6
+l7:
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS (R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS (R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS (R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS (R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS (R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 4(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 4(R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 4(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 4(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 4(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 4(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 4(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 4(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 4(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 4(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 4(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 4(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 8(R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 8(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 8(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 8(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 8(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 8(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 8(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 8(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 8(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 8(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 8(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 12(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 12(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 12(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 12(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 12(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 12(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 12(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 12(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 12(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 12(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 16(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 16(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 16(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 16(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 16(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 16(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 16(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 16(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 16(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 20(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 20(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 20(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 20(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 20(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 20(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 20(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 20(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 24(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 24(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 24(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 24(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 24(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 24(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 24(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 28(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 28(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 28(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 28(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 28(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 28(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 32(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 32(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 32(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 32(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 32(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 36(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 36(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 36(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 36(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 40(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 40(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 40(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 44(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 44(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS 48(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ DX, BX
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
+	SHLQ $2, SI
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
+	SHLQ $2, R8
+	TESTQ DI, DI
+	JZ l8
+	LEAQ 128(DI), R9
+	MOVQ R9, init_base+120(FP)
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	ADDQ R8, DI
+	VADDPS (DI), Z2, Z2
+	VADDPS 64(DI), Z3, Z3
+	ADDQ R8, DI
+	VADDPS (DI), Z4, Z4
+	VADDPS 64(DI), Z5, Z5
+	ADDQ R8, DI
+	VADDPS (DI), Z6, Z6
+	VADDPS 64(DI), Z7, Z7
+	ADDQ R8, DI
+	VADDPS (DI), Z8, Z8
+	VADDPS 64(DI), Z9, Z9
+	ADDQ R8, DI
+	VADDPS (DI), Z10, Z10
+	VADDPS 64(DI), Z11, Z11
+	ADDQ R8, DI
+	VADDPS (DI), Z12, Z12
+	VADDPS 64(DI), Z13, Z13
+	ADDQ R8, DI
+	VADDPS (DI), Z14, Z14
+	VADDPS 64(DI), Z15, Z15
+	ADDQ R8, DI
+	VADDPS (DI), Z16, Z16
+	VADDPS 64(DI), Z17, Z17
+	ADDQ R8, DI
+	VADDPS (DI), Z18, Z18
+	VADDPS 64(DI), Z19, Z19
+	ADDQ R8, DI
+	VADDPS (DI), Z20, Z20
+	VADDPS 64(DI), Z21, Z21
+	ADDQ R8, DI
+	VADDPS (DI), Z22, Z22
+	VADDPS 64(DI), Z23, Z23
+	ADDQ R8, DI
+	VADDPS (DI), Z24, Z24
+	VADDPS 64(DI), Z25, Z25
+	ADDQ R8, DI
+	VADDPS (DI), Z26, Z26
+	VADDPS 64(DI), Z27, Z27
+	ADDQ R8, DI
+l8:
+	LEAQ 128(DX), R9
+	MOVQ R9, c_base+88(FP)
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z22, (DX)
+	VMOVUPS Z23, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z24, (DX)
+	VMOVUPS Z25, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z26, (DX)
+	VMOVUPS Z27, 64(DX)
+	ADDQ SI, DX
+	MOVQ b_base+48(FP), BX
+	MOVQ step+80(FP), R9
 	SHLQ $2, R9
 	ADDQ R9, BX
 	MOVQ BX, b_base+48(FP)
+	SUBQ $2, R12
+	JMP l3
+l1:
+	TESTQ R12, R12
+	JZ l2
+	MOVQ a_base+16(FP), AX
+	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	LEAQ (R8)(R11*2), R9
+	ADDQ R11, R9
+	LEAQ (R9)(R11*2), R10
+	ADDQ R11, R10
+	LEAQ (R10)(R11*2), R13
+	ADDQ R11, R13
+	MOVQ kc+0(FP), CX
+	SUBQ $13, CX
+	TESTQ CX, CX
+	JZ l10
+l9:
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS (R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS (R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS (R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS (R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS (R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ $4, R9
+	ADDQ $4, R10
+	ADDQ $4, R13
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l9
+l10:
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS (R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS (R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS (R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS (R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS (R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 4(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 4(R8), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 4(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 4(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 4(R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 4(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 4(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 4(R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 4(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 4(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 4(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 4(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 8(R8), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 8(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 8(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 8(R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 8(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 8(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 8(R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 8(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 8(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 8(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 8(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 12(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 12(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 12(R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 12(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 12(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 12(R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 12(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 12(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 12(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 12(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 16(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 16(R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 16(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 16(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 16(R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 16(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 16(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 16(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 16(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 20(R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 20(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 20(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 20(R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 20(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 20(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 20(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 20(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 24(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 24(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 24(R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 24(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 24(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 24(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 24(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 28(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 28(R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 28(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 28(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 28(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 28(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 32(R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 32(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 32(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 32(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 32(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 36(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 36(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 36(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 36(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 40(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 40(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 40(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 44(R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 44(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	VMOVUPS (BX), Z28
+	VBROADCASTSS 48(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ DX, BX
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
+	SHLQ $2, SI
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
+	SHLQ $2, R8
+	TESTQ DI, DI
+	JZ l11
+	LEAQ 64(DI), R9
+	MOVQ R9, init_base+120(FP)
+	VADDPS (DI), Z0, Z0
+	ADDQ R8, DI
+	VADDPS (DI), Z1, Z1
+	ADDQ R8, DI
+	VADDPS (DI), Z2, Z2
+	ADDQ R8, DI
+	VADDPS (DI), Z3, Z3
+	ADDQ R8, DI
+	VADDPS (DI), Z4, Z4
+	ADDQ R8, DI
+	VADDPS (DI), Z5, Z5
+	ADDQ R8, DI
+	VADDPS (DI), Z6, Z6
+	ADDQ R8, DI
+	VADDPS (DI), Z7, Z7
+	ADDQ R8, DI
+	VADDPS (DI), Z8, Z8
+	ADDQ R8, DI
+	VADDPS (DI), Z9, Z9
+	ADDQ R8, DI
+	VADDPS (DI), Z10, Z10
+	ADDQ R8, DI
+	VADDPS (DI), Z11, Z11
+	ADDQ R8, DI
+	VADDPS (DI), Z12, Z12
+	ADDQ R8, DI
+	VADDPS (DI), Z13, Z13
+	ADDQ R8, DI
+l11:
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+88(FP)
+	VMOVUPS Z0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z3, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z4, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z5, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z6, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z7, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z8, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z9, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z10, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z11, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z12, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z13, (DX)
+	ADDQ SI, DX
 l2:
+	VZEROUPPER 
+	RET
+
+// func turnedWedgeAVX512(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int)
+TEXT ·turnedWedgeAVX512(SB), NOSPLIT, $0-184
+	MOVQ lda+40(FP), R11
+	SHLQ $2, R11
+	MOVQ halves+8(FP), R12
+	MOVQ next_base+152(FP), R15
+	MOVQ ldn+176(FP), R14
+	SHLQ $2, R14
+l3:
+	CMPQ R12, $2
+	JLT l1
+	MOVQ a_base+16(FP), AX
+	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	LEAQ (AX)(R11*8), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 40(AX), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 40(AX), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 44(AX), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 40(AX), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 44(AX), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 48(AX), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	ADDQ R11, AX
+	ADDQ DX, BX
+	LEAQ (R11)(R11*2), R10
+	MOVQ kc+0(FP), CX
+	SUBQ $13, CX
+	SHRQ $2, CX
+	TESTQ CX, CX
+	JZ l5
+l4:
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ R14, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ R14, R15
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 40(AX), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 44(AX), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 48(AX), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 52(AX), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX)(DX*1), Z28
+	VMOVUPS 64(BX)(DX*1), Z29
+	VBROADCASTSS (AX)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 32(AX)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 36(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 40(AX)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 44(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 48(AX)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 52(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX)(DX*2), Z28
+	VMOVUPS 64(BX)(DX*2), Z29
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 32(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 36(AX)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 40(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 44(AX)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 48(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 52(AX)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX)(SI*1), Z28
+	VMOVUPS 64(BX)(SI*1), Z29
+	VBROADCASTSS (AX)(R10*1), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX)(R10*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX)(R10*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX)(R10*1), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX)(R10*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX)(R10*1), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX)(R10*1), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX)(R10*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 32(AX)(R10*1), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 36(AX)(R10*1), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 40(AX)(R10*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 44(AX)(R10*1), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 48(AX)(R10*1), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 52(AX)(R10*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	LEAQ (AX)(R11*4), AX
+	LEAQ (BX)(DX*4), BX
+	DECQ CX
+	JNZ l4
+l5:
+	MOVQ kc+0(FP), CX
+	SUBQ $13, CX
+	ANDQ $3, CX
+	TESTQ CX, CX
+	JZ l7
+l6:
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 40(AX), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 44(AX), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 48(AX), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 52(AX), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	LEAQ (AX)(R11*1), AX
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l6
+l7:
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
+	SHLQ $2, SI
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
+	SHLQ $2, R8
+	TESTQ DI, DI
+	JZ l8
+	LEAQ 128(DI), R9
+	MOVQ R9, init_base+120(FP)
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	ADDQ R8, DI
+	VADDPS (DI), Z2, Z2
+	VADDPS 64(DI), Z3, Z3
+	ADDQ R8, DI
+	VADDPS (DI), Z4, Z4
+	VADDPS 64(DI), Z5, Z5
+	ADDQ R8, DI
+	VADDPS (DI), Z6, Z6
+	VADDPS 64(DI), Z7, Z7
+	ADDQ R8, DI
+	VADDPS (DI), Z8, Z8
+	VADDPS 64(DI), Z9, Z9
+	ADDQ R8, DI
+	VADDPS (DI), Z10, Z10
+	VADDPS 64(DI), Z11, Z11
+	ADDQ R8, DI
+	VADDPS (DI), Z12, Z12
+	VADDPS 64(DI), Z13, Z13
+	ADDQ R8, DI
+	VADDPS (DI), Z14, Z14
+	VADDPS 64(DI), Z15, Z15
+	ADDQ R8, DI
+	VADDPS (DI), Z16, Z16
+	VADDPS 64(DI), Z17, Z17
+	ADDQ R8, DI
+	VADDPS (DI), Z18, Z18
+	VADDPS 64(DI), Z19, Z19
+	ADDQ R8, DI
+	VADDPS (DI), Z20, Z20
+	VADDPS 64(DI), Z21, Z21
+	ADDQ R8, DI
+	VADDPS (DI), Z22, Z22
+	VADDPS 64(DI), Z23, Z23
+	ADDQ R8, DI
+	VADDPS (DI), Z24, Z24
+	VADDPS 64(DI), Z25, Z25
+	ADDQ R8, DI
+	VADDPS (DI), Z26, Z26
+	VADDPS 64(DI), Z27, Z27
+	ADDQ R8, DI
+l8:
+	LEAQ 128(DX), R9
+	MOVQ R9, c_base+88(FP)
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z22, (DX)
+	VMOVUPS Z23, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z24, (DX)
+	VMOVUPS Z25, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z26, (DX)
+	VMOVUPS Z27, 64(DX)
+	ADDQ SI, DX
+	MOVQ b_base+48(FP), BX
+	MOVQ step+80(FP), R9
+	SHLQ $2, R9
+	ADDQ R9, BX
+	MOVQ BX, b_base+48(FP)
+	SUBQ $2, R12
+	JMP l3
+l1:
+	TESTQ R12, R12
+	JZ l2
+	MOVQ a_base+16(FP), AX
+	MOVQ b_base+48(FP), BX
+	MOVQ ldb+72(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	LEAQ (AX)(R11*8), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z5
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z6
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z7
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z9
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 40(AX), Z30
+	VFMADD231PS Z28, Z30, Z10
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 40(AX), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 44(AX), Z31
+	VFMADD231PS Z28, Z31, Z11
+	ADDQ R11, AX
+	ADDQ DX, BX
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 40(AX), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 44(AX), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 48(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	ADDQ R11, AX
+	ADDQ DX, BX
+	LEAQ (R11)(R11*2), R10
+	MOVQ kc+0(FP), CX
+	SUBQ $13, CX
+	TESTQ CX, CX
+	JZ l10
+l9:
+	PREFETCHT0 (R13)
+	PREFETCHT0 52(R13)
+	ADDQ R11, R13
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS 4(AX), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS 12(AX), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS 16(AX), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS 20(AX), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS 24(AX), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS 28(AX), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS 32(AX), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS 36(AX), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS 40(AX), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS 44(AX), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS 48(AX), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS 52(AX), Z31
+	VFMADD231PS Z28, Z31, Z13
+	LEAQ (AX)(R11*1), AX
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l9
+l10:
+	MOVQ c_base+88(FP), DX
+	MOVQ ldc+112(FP), SI
+	SHLQ $2, SI
+	MOVQ init_base+120(FP), DI
+	MOVQ ldi+144(FP), R8
+	SHLQ $2, R8
+	TESTQ DI, DI
+	JZ l11
+	LEAQ 64(DI), R9
+	MOVQ R9, init_base+120(FP)
+	VADDPS (DI), Z0, Z0
+	ADDQ R8, DI
+	VADDPS (DI), Z1, Z1
+	ADDQ R8, DI
+	VADDPS (DI), Z2, Z2
+	ADDQ R8, DI
+	VADDPS (DI), Z3, Z3
+	ADDQ R8, DI
+	VADDPS (DI), Z4, Z4
+	ADDQ R8, DI
+	VADDPS (DI), Z5, Z5
+	ADDQ R8, DI
+	VADDPS (DI), Z6, Z6
+	ADDQ R8, DI
+	VADDPS (DI), Z7, Z7
+	ADDQ R8, DI
+	VADDPS (DI), Z8, Z8
+	ADDQ R8, DI
+	VADDPS (DI), Z9, Z9
+	ADDQ R8, DI
+	VADDPS (DI), Z10, Z10
+	ADDQ R8, DI
+	VADDPS (DI), Z11, Z11
+	ADDQ R8, DI
+	VADDPS (DI), Z12, Z12
+	ADDQ R8, DI
+	VADDPS (DI), Z13, Z13
+	ADDQ R8, DI
+l11:
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+88(FP)
+	VMOVUPS Z0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z3, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z4, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z5, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z6, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z7, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z8, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z9, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z10, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z11, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z12, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z13, (DX)
+	ADDQ SI, DX
+l2:
+	VZEROUPPER 
+	RET
+
+// func scoresAVX512(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int)
+TEXT ·scoresAVX512(SB), NOSPLIT, $0-160
+	MOVQ lda+48(FP), R11
+	SHLQ $2, R11
+	MOVQ halves+8(FP), R12
+	DECQ R12
+	MOVQ next_base+128(FP), R15
+	MOVQ ldn+152(FP), R14
+	SHLQ $2, R14
+l4:
+	CMPQ R12, $2
+	JLT l1
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	LEAQ (R8)(R11*2), R9
+	ADDQ R11, R9
+	LEAQ (R9)(R11*2), R10
+	ADDQ R11, R10
+	LEAQ (R10)(R11*2), R13
+	ADDQ R11, R13
+	MOVQ kc+0(FP), CX
+	SHRQ $2, CX
+	TESTQ CX, CX
+	JZ l6
+l5:
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ R14, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ R14, R15
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS (R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS (R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS (R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS (R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS (R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	VMOVUPS (BX)(DX*1), Z28
+	VMOVUPS 64(BX)(DX*1), Z29
+	VBROADCASTSS 4(AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 4(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 4(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 4(R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 4(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 4(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 4(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 4(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 4(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 4(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 4(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 4(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 4(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 4(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	VMOVUPS (BX)(DX*2), Z28
+	VMOVUPS 64(BX)(DX*2), Z29
+	VBROADCASTSS 8(AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 8(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 8(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 8(R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 8(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 8(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 8(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 8(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 8(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 8(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 8(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 8(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 8(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 8(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	VMOVUPS (BX)(SI*1), Z28
+	VMOVUPS 64(BX)(SI*1), Z29
+	VBROADCASTSS 12(AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS 12(AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS 12(AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS 12(R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS 12(R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS 12(R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS 12(R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS 12(R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS 12(R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS 12(R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS 12(R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS 12(R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS 12(R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS 12(R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ $16, AX
+	ADDQ $16, R8
+	ADDQ $16, R9
+	ADDQ $16, R10
+	ADDQ $16, R13
+	LEAQ (BX)(DX*4), BX
+	DECQ CX
+	JNZ l5
+l6:
+	MOVQ kc+0(FP), CX
+	ANDQ $3, CX
+	TESTQ CX, CX
+	JZ l8
+l7:
+	VMOVUPS (BX), Z28
+	VMOVUPS 64(BX), Z29
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VFMADD231PS Z29, Z30, Z1
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z2
+	VFMADD231PS Z29, Z31, Z3
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VFMADD231PS Z29, Z30, Z5
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z6
+	VFMADD231PS Z29, Z31, Z7
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VFMADD231PS Z29, Z30, Z9
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z10
+	VFMADD231PS Z29, Z31, Z11
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VFMADD231PS Z29, Z30, Z13
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z14
+	VFMADD231PS Z29, Z31, Z15
+	VBROADCASTSS (R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z16
+	VFMADD231PS Z29, Z30, Z17
+	VBROADCASTSS (R10), Z31
+	VFMADD231PS Z28, Z31, Z18
+	VFMADD231PS Z29, Z31, Z19
+	VBROADCASTSS (R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z20
+	VFMADD231PS Z29, Z30, Z21
+	VBROADCASTSS (R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z22
+	VFMADD231PS Z29, Z31, Z23
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS Z28, Z30, Z24
+	VFMADD231PS Z29, Z30, Z25
+	VBROADCASTSS (R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z26
+	VFMADD231PS Z29, Z31, Z27
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ $4, R9
+	ADDQ $4, R10
+	ADDQ $4, R13
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l7
+l8:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 128(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Z0, (DX)
+	VMOVUPS Z1, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	VMOVUPS Z3, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z4, (DX)
+	VMOVUPS Z5, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z6, (DX)
+	VMOVUPS Z7, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z8, (DX)
+	VMOVUPS Z9, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z10, (DX)
+	VMOVUPS Z11, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z12, (DX)
+	VMOVUPS Z13, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z14, (DX)
+	VMOVUPS Z15, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z16, (DX)
+	VMOVUPS Z17, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z18, (DX)
+	VMOVUPS Z19, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z20, (DX)
+	VMOVUPS Z21, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z22, (DX)
+	VMOVUPS Z23, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z24, (DX)
+	VMOVUPS Z25, 64(DX)
+	ADDQ SI, DX
+	VMOVUPS Z26, (DX)
+	VMOVUPS Z27, 64(DX)
+	ADDQ SI, DX
+	MOVQ b_base+56(FP), BX
+	MOVQ step+88(FP), R9
+	SHLQ $2, R9
+	ADDQ R9, BX
+	MOVQ BX, b_base+56(FP)
+	SUBQ $2, R12
+	JMP l4
+l1:
+	TESTQ R12, R12
+	JZ l2
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	LEAQ (R8)(R11*2), R9
+	ADDQ R11, R9
+	LEAQ (R9)(R11*2), R10
+	ADDQ R11, R10
+	LEAQ (R10)(R11*2), R13
+	ADDQ R11, R13
+	MOVQ kc+0(FP), CX
+	TESTQ CX, CX
+	JZ l10
+l9:
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS (R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS (R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS (R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS (R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	VBROADCASTSS (R13), Z30
+	VFMADD231PS Z28, Z30, Z12
+	VBROADCASTSS (R13)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z13
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ $4, R9
+	ADDQ $4, R10
+	ADDQ $4, R13
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l9
+l10:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Z0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z3, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z4, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z5, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z6, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z7, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z8, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z9, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z10, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z11, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z12, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z13, (DX)
+	ADDQ SI, DX
+	MOVQ b_base+56(FP), BX
+	ADDQ $64, BX
+	MOVQ BX, b_base+56(FP)
+l2:
+	MOVQ rows+16(FP), CX
+	MOVQ $14, R9
+	SUBQ CX, R9
+	MOVQ lda+48(FP), AX
+	SHLQ $2, AX
+	IMULQ AX, R9
+	MOVQ a_base+24(FP), AX
+	ADDQ R9, AX
+	MOVQ AX, a_base+24(FP)
+	MOVQ $14, R9
+	SUBQ CX, R9
+	MOVQ ldc+120(FP), AX
+	SHLQ $2, AX
+	IMULQ AX, R9
+	MOVQ c_base+96(FP), AX
+	ADDQ R9, AX
+	MOVQ AX, c_base+96(FP)
+	CMPQ CX, $2
+	JNE l11
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	MOVQ kc+0(FP), CX
+	TESTQ CX, CX
+	JZ l13
+l12:
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z1
+	ADDQ $4, AX
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l12
+l13:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Z0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ SI, DX
+	JMP l3
+l11:
+	CMPQ CX, $4
+	JNE l14
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	MOVQ kc+0(FP), CX
+	TESTQ CX, CX
+	JZ l16
+l15:
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z3
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l15
+l16:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Z0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z3, (DX)
+	ADDQ SI, DX
+	JMP l3
+l14:
+	CMPQ CX, $6
+	JNE l17
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	MOVQ kc+0(FP), CX
+	TESTQ CX, CX
+	JZ l19
+l18:
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l18
+l19:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Z0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z3, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z4, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z5, (DX)
+	ADDQ SI, DX
+	JMP l3
+l17:
+	CMPQ CX, $8
+	JNE l20
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	LEAQ (R8)(R11*2), R9
+	ADDQ R11, R9
+	MOVQ kc+0(FP), CX
+	TESTQ CX, CX
+	JZ l22
+l21:
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ $4, R9
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l21
+l22:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Z0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z3, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z4, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z5, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z6, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z7, (DX)
+	ADDQ SI, DX
+	JMP l3
+l20:
+	CMPQ CX, $10
+	JNE l23
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	LEAQ (R8)(R11*2), R9
+	ADDQ R11, R9
+	LEAQ (R9)(R11*2), R10
+	ADDQ R11, R10
+	MOVQ kc+0(FP), CX
+	TESTQ CX, CX
+	JZ l25
+l24:
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS (R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS (R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ $4, R9
+	ADDQ $4, R10
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l24
+l25:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Z0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z3, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z4, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z5, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z6, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z7, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z8, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z9, (DX)
+	ADDQ SI, DX
+	JMP l3
+l23:
+	CMPQ CX, $12
+	JNE l26
+	MOVQ a_base+24(FP), AX
+	MOVQ b_base+56(FP), BX
+	MOVQ ldb+80(FP), DX
+	SHLQ $2, DX
+	LEAQ (DX)(DX*2), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	LEAQ (AX)(R11*2), R8
+	ADDQ R11, R8
+	LEAQ (R8)(R11*2), R9
+	ADDQ R11, R9
+	LEAQ (R9)(R11*2), R10
+	ADDQ R11, R10
+	MOVQ kc+0(FP), CX
+	TESTQ CX, CX
+	JZ l28
+l27:
+	VMOVUPS (BX), Z28
+	VBROADCASTSS (AX), Z30
+	VFMADD231PS Z28, Z30, Z0
+	VBROADCASTSS (AX)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z1
+	VBROADCASTSS (AX)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z2
+	VBROADCASTSS (R8), Z31
+	VFMADD231PS Z28, Z31, Z3
+	VBROADCASTSS (R8)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z4
+	VBROADCASTSS (R8)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z5
+	VBROADCASTSS (R9), Z30
+	VFMADD231PS Z28, Z30, Z6
+	VBROADCASTSS (R9)(R11*1), Z31
+	VFMADD231PS Z28, Z31, Z7
+	VBROADCASTSS (R9)(R11*2), Z30
+	VFMADD231PS Z28, Z30, Z8
+	VBROADCASTSS (R10), Z31
+	VFMADD231PS Z28, Z31, Z9
+	VBROADCASTSS (R10)(R11*1), Z30
+	VFMADD231PS Z28, Z30, Z10
+	VBROADCASTSS (R10)(R11*2), Z31
+	VFMADD231PS Z28, Z31, Z11
+	ADDQ $4, AX
+	ADDQ $4, R8
+	ADDQ $4, R9
+	ADDQ $4, R10
+	ADDQ DX, BX
+	DECQ CX
+	JNZ l27
+l28:
+	MOVQ c_base+96(FP), DX
+	MOVQ ldc+120(FP), SI
+	SHLQ $2, SI
+	LEAQ 64(DX), R9
+	MOVQ R9, c_base+96(FP)
+	VMOVUPS Z0, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z1, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z2, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z3, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z4, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z5, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z6, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z7, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z8, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z9, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z10, (DX)
+	ADDQ SI, DX
+	VMOVUPS Z11, (DX)
+	ADDQ SI, DX
+	JMP l3
+l26:
+l3:
 	VZEROUPPER 
 	RET

@@ -11,6 +11,7 @@ var portable = Kernels{
 	Rotate: rotatePortable, SwiGLU: swigluPortable, SwiGLUBackward: swigluBackwardPortable,
 	ExpSum: expSumPortable, AdamW: adamWPortable,
 	Tile: portableTiles(false), Turned: portableTiles(true), RowMax: rowMaxPortable, RowExp: rowExpPortable, RowScale: rowScalePortable, LogSum: logSumPortable,
-	ScoreBackward: scoreBackwardPortable, ColumnExp: columnExpPortable, ColumnScale: columnScalePortable,
+	Wedge: wedgePortable, TurnedWedge: turnedWedgePortable, Scores: scoresPortable, Ahead: 1, ScoreBackward: scoreBackwardPortable, RowDot: rowDotPortable,
+	ColumnExp: columnExpPortable, ColumnScale: columnScalePortable,
 	Pairs: &portablePairs,
 }

@@ -6,49 +6,65 @@ import "math"
 func portableTiles(turned bool) []TileFunc {
 	table := make([]TileFunc, portableMR+1)
 	for mr := 1; mr <= portableMR; mr++ {
-		table[mr] = func(kc, halves int, a []float32, lda int, b []float32, step int, c []float32, ldc int, init []float32, ldi int) {
+		table[mr] = func(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, _ []float32, _ int) {
 			row, col := lda, 1
 			if turned {
 				row, col = 1, lda
 			}
 			for i := range halves / 2 {
 				at := i * portableNR
-				portableTile(mr, kc, a, row, col, b[i*step:], c[at:], ldc, rowsFrom(init, at), ldi)
+				portableTile(mr, kc, a, row, col, b[i*step:], ldb, c[at:], ldc, rowsFrom(init, at), ldi)
 			}
 			if halves%2 == 1 {
 				at := halves / 2
-				var tile [portableMR * portableNR]float32
-				portableTile(mr, kc, a, row, col, b[at*step:], tile[:], portableNR, nil, 0)
-				at *= portableNR
-				for i := range mr {
-					for j, x := range tile[i*portableNR:][:portableNR/2] {
-						if init != nil {
-							x += init[i*ldi+at+j]
-						}
-						c[i*ldc+at+j] = x
-					}
-				}
+				portableHalf(mr, kc, a, row, col, b[at*step:], ldb, c[at*portableNR:], ldc, rowsFrom(init, at*portableNR), ldi)
 			}
 		}
 	}
 	return table
 }
 
-func rowMaxPortable(m, s []float32, ld, cols int) {
-	for r := range m {
-		m[r] = max(m[r], maxPortable(s[r*ld:][:cols]))
+// oneRow and oneColumn are the kernels of a single row.
+var oneRow, oneColumn = portableTiles(false)[1], portableTiles(true)[1]
+
+func wedgePortable(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int) {
+	for i := range portableMR {
+		oneRow(kc-(portableMR-1)+i, halves, a[i*lda:], lda, b, ldb, step, c[i*ldc:], ldc, rowsFrom(init, i*ldi), ldi, next, ldn)
 	}
 }
 
-func rowExpPortable(s []float32, ld, cols int, scale float32, m, sum []float32) {
+func turnedWedgePortable(kc, halves int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, init []float32, ldi int, next []float32, ldn int) {
+	for i := range portableMR {
+		oneColumn(kc-i, halves, a[i*lda+i:], lda, b[i*ldb:], ldb, step, c[i*ldc:], ldc, rowsFrom(init, i*ldi), ldi, next, ldn)
+	}
+}
+
+func scoresPortable(kc, halves, rows int, a []float32, lda int, b []float32, ldb, step int, c []float32, ldc int, next []float32, ldn int) {
+	for i := range portableMR {
+		n := halves - 1
+		if i >= portableMR-rows {
+			n = halves
+		}
+		oneRow(kc, n, a[i*lda:], lda, b, ldb, step, c[i*ldc:], ldc, nil, 0, next, ldn)
+	}
+}
+
+func rowMaxPortable(m, s []float32, ld, cols, seen int) {
+	for r := range m {
+		m[r] = max(m[r], maxPortable(s[r*ld:][:min(cols, seen+r)]))
+	}
+}
+
+func rowExpPortable(s []float32, ld, cols, seen int, scale float32, m, sum []float32) {
 	for r := range m {
 		row := s[r*ld:][:cols]
-		total := sum[r]
-		for c, x := range row {
+		total, n := sum[r], min(cols, seen+r)
+		for c, x := range row[:n] {
 			e := exp((x - m[r]) * scale)
 			row[c] = e
 			total += e
 		}
+		clear(row[n:])
 		sum[r] = total
 	}
 }
@@ -68,13 +84,22 @@ func logSumPortable(m, sum []float32, scale float32) {
 	}
 }
 
-func scoreBackwardPortable(s, dp []float32, ld, cols int, scale float32, lse, delta []float32) {
+func scoreBackwardPortable(s, dp []float32, ld, cols, seen int, scale float32, lse, delta []float32) {
 	for r := range lse {
 		row, drow := s[r*ld:][:cols], dp[r*ld:][:cols]
-		for c, x := range row {
+		n := min(cols, seen+r)
+		for c, x := range row[:n] {
 			p := exp(x*scale - lse[r])
 			row[c] = p
 			drow[c] = p * (drow[c] - delta[r]) * scale
 		}
+		clear(row[n:])
+		clear(drow[n:])
+	}
+}
+
+func rowDotPortable(out, x []float32, ldx int, y []float32, ldy, cols int) {
+	for r := range out {
+		out[r] = dotPortable(x[r*ldx:][:cols], y[r*ldy:][:cols])
 	}
 }

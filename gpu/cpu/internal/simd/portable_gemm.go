@@ -8,7 +8,7 @@ func portableGemm() []GemmFunc {
 	for mr := 1; mr <= portableMR; mr++ {
 		table[mr] = func(kc, n, step int, a, b, c []float32, ldc int, init []float32, ldi int) {
 			for i := range n {
-				portableTile(mr, kc, a[i*step:], 1, mr, b, c[i*mr*ldc:], ldc, rowsFrom(init, i*mr*ldi), ldi)
+				portableTile(mr, kc, a[i*step:], 1, mr, b, portableNR, c[i*mr*ldc:], ldc, rowsFrom(init, i*mr*ldi), ldi)
 			}
 		}
 	}
@@ -18,7 +18,7 @@ func portableGemm() []GemmFunc {
 func rowsGemmPortable(kc, n int, a []float32, lda int, b, c []float32, ldc int, init []float32, ldi int) {
 	const mr = portableMR
 	for i := range n {
-		portableTile(mr, kc, a[i*mr*lda:], lda, 1, b, c[i*mr*ldc:], ldc, rowsFrom(init, i*mr*ldi), ldi)
+		portableTile(mr, kc, a[i*mr*lda:], lda, 1, b, portableNR, c[i*mr*ldc:], ldc, rowsFrom(init, i*mr*ldi), ldi)
 	}
 }
 
@@ -32,7 +32,7 @@ func packGemmPortable(packA, packB bool) PackGemmFunc {
 			splitPortable(packedB, 0, portableNR, portableNR, b, ldb, kc, 1)
 			b = packedB
 		}
-		portableTile(portableMR, kc, a, 1, portableMR, b, c, ldc, init, ldi)
+		portableTile(portableMR, kc, a, 1, portableMR, b, portableNR, c, ldc, init, ldi)
 	}
 }
 
@@ -48,38 +48,43 @@ func rowsFrom(x []float32, offset int) []float32 {
 	return x[offset:]
 }
 
-// portableTile computes one tile, where element (i, k) of A is a[i·row + k·col]. It keeps a block of 2×4 of the tile in
-// registers at a time, and 1×4 for an odd last row.
-func portableTile(mr, kc int, a []float32, row, col int, b, c []float32, ldc int, init []float32, ldi int) {
-	var sum [2][4]float32
+// portableTile computes one tile, where element (i, k) of A is a[i·row + k·col], and rows of B are ldb apart. It keeps a
+// block of 2×4 of the tile in registers at a time, and 1×4 for an odd last row.
+func portableTile(mr, kc int, a []float32, row, col int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int) {
+	const half = portableNR / 2
+	portableHalf(mr, kc, a, row, col, b, ldb, c, ldc, init, ldi)
+	portableHalf(mr, kc, a, row, col, b[half:], ldb, c[half:], ldc, rowsFrom(init, half), ldi)
+}
+
+// portableHalf is portableTile for half of the columns.
+func portableHalf(mr, kc int, a []float32, row, col int, b []float32, ldb int, c []float32, ldc int, init []float32, ldi int) {
+	var sum [2][portableNR / 2]float32
 	for i := 0; i < mr; i += 2 {
 		rows := min(2, mr-i)
-		for j := 0; j < portableNR; j += 4 {
-			if rows == 2 {
-				sum = portable2x4(kc, a[i*row:], row, col, b[j:])
-			} else {
-				sum[0] = portable1x4(kc, a[i*row:], col, b[j:])
+		if rows == 2 {
+			sum = portable2x4(kc, a[i*row:], row, col, b, ldb)
+		} else {
+			sum[0] = portable1x4(kc, a[i*row:], col, b, ldb)
+		}
+		for r := range rows {
+			out := c[(i+r)*ldc:][:len(sum[r])]
+			if init == nil {
+				copy(out, sum[r][:])
+				continue
 			}
-			for r := range rows {
-				out := c[(i+r)*ldc+j:][:4]
-				if init == nil {
-					copy(out, sum[r][:])
-					continue
-				}
-				from := init[(i+r)*ldi+j:][:4]
-				for x, s := range sum[r] {
-					out[x] = from[x] + s
-				}
+			from := init[(i+r)*ldi:][:len(sum[r])]
+			for x, s := range sum[r] {
+				out[x] = from[x] + s
 			}
 		}
 	}
 }
 
-func portable2x4(kc int, a []float32, row, col int, b []float32) [2][4]float32 {
+func portable2x4(kc int, a []float32, row, col int, b []float32, ldb int) [2][4]float32 {
 	var p0, p1, p2, p3, q0, q1, q2, q3 float32
 	for k := range kc {
 		p, q := a[k*col], a[k*col+row]
-		y := b[k*portableNR:][:4]
+		y := b[k*ldb:][:4]
 		p0 += p * y[0]
 		p1 += p * y[1]
 		p2 += p * y[2]
@@ -92,11 +97,11 @@ func portable2x4(kc int, a []float32, row, col int, b []float32) [2][4]float32 {
 	return [2][4]float32{{p0, p1, p2, p3}, {q0, q1, q2, q3}}
 }
 
-func portable1x4(kc int, a []float32, col int, b []float32) [4]float32 {
+func portable1x4(kc int, a []float32, col int, b []float32, ldb int) [4]float32 {
 	var p0, p1, p2, p3 float32
 	for k := range kc {
 		p := a[k*col]
-		y := b[k*portableNR:][:4]
+		y := b[k*ldb:][:4]
 		p0 += p * y[0]
 		p1 += p * y[1]
 		p2 += p * y[2]

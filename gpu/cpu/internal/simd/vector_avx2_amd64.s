@@ -248,6 +248,24 @@ DATA logAVX2<>+312(SB)/4, $0xbd8486d1 // l8
 DATA logAVX2<>+316(SB)/4, $0xbd8486d1 // l8
 GLOBL logAVX2<>(SB), RODATA|NOPTR, $320
 
+DATA seenAVX2<>+0(SB)/4, $-1
+DATA seenAVX2<>+4(SB)/4, $-1
+DATA seenAVX2<>+8(SB)/4, $-1
+DATA seenAVX2<>+12(SB)/4, $-1
+DATA seenAVX2<>+16(SB)/4, $-1
+DATA seenAVX2<>+20(SB)/4, $-1
+DATA seenAVX2<>+24(SB)/4, $-1
+DATA seenAVX2<>+28(SB)/4, $-1
+DATA seenAVX2<>+32(SB)/4, $0
+DATA seenAVX2<>+36(SB)/4, $0
+DATA seenAVX2<>+40(SB)/4, $0
+DATA seenAVX2<>+44(SB)/4, $0
+DATA seenAVX2<>+48(SB)/4, $0
+DATA seenAVX2<>+52(SB)/4, $0
+DATA seenAVX2<>+56(SB)/4, $0
+DATA seenAVX2<>+60(SB)/4, $0
+GLOBL seenAVX2<>(SB), RODATA|NOPTR, $64
+
 // func dotAVX2(x, y []float32) float32
 TEXT ·dotAVX2(SB), NOSPLIT, $0-52
 	MOVQ x_base+0(FP), AX
@@ -1031,8 +1049,12 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func rowMaxAVX2(m, s []float32, ld, cols int)
-TEXT ·rowMaxAVX2(SB), NOSPLIT, $0-64
+// func rowMaxAVX2(m, s []float32, ld, cols, seen int)
+TEXT ·rowMaxAVX2(SB), NOSPLIT, $0-72
+	MOVQ seen+64(FP), R13
+	SHLQ $2, R13
+	MOVQ cols+56(FP), R15
+	SHLQ $2, R15
 	MOVQ s_base+24(FP), SI
 	MOVQ m_base+0(FP), BX
 	MOVQ ld+48(FP), DX
@@ -1046,8 +1068,17 @@ l1:
 	VBROADCASTSS (BX), Y1
 	VBROADCASTSS (BX), Y2
 	VBROADCASTSS (BX), Y3
-	MOVQ cols+56(FP), CX
-	SHLQ $2, CX
+	MOVQ R15, CX
+	CMPQ R13, CX
+	CMOVQLT R13, CX
+	LEAQ -4(CX), R14
+	ANDQ $28, R14
+	SUBQ R14, CX
+	SUBQ $4, CX
+	SHRQ $2, R14
+	NEGQ R14
+	LEAQ seenAVX2<>+28(SB), R10
+	VMOVUPS (R10)(R14*4), Y15
 l3:
 	CMPQ CX, $128
 	JLT l4
@@ -1067,6 +1098,8 @@ l5:
 	SUBQ $32, CX
 	JMP l5
 l6:
+	VBLENDVPS Y15, (AX), Y0, Y4
+	VMAXPS Y4, Y0, Y0
 	VMAXPS Y1, Y0, Y0
 	VMAXPS Y3, Y2, Y2
 	VMAXPS Y2, Y0, Y0
@@ -1078,6 +1111,7 @@ l6:
 	VMAXPS X1, X0, X0
 	VMOVSS X0, (BX)
 	ADDQ $4, BX
+	ADDQ $4, R13
 	ADDQ DX, SI
 	DECQ R12
 	JNZ l1
@@ -1085,16 +1119,21 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func rowExpAVX2(s []float32, ld, cols int, scale float32, m, sum []float32)
-TEXT ·rowExpAVX2(SB), NOSPLIT, $0-96
-	VBROADCASTSS scale+40(FP), Y4
+// func rowExpAVX2(s []float32, ld, cols, seen int, scale float32, m, sum []float32)
+TEXT ·rowExpAVX2(SB), NOSPLIT, $0-104
+	VBROADCASTSS scale+48(FP), Y4
 	VMULPS exptwoAVX2<>+256(SB), Y4, Y4
-	MOVQ sum_base+72(FP), R9
+	MOVQ sum_base+80(FP), R9
+	VXORPS Y14, Y14, Y14
+	MOVQ seen+40(FP), R13
+	SHLQ $2, R13
+	MOVQ cols+32(FP), R15
+	SHLQ $2, R15
 	MOVQ s_base+0(FP), SI
-	MOVQ m_base+48(FP), BX
+	MOVQ m_base+56(FP), BX
 	MOVQ ld+24(FP), DX
 	SHLQ $2, DX
-	MOVQ m_len+56(FP), R12
+	MOVQ m_len+64(FP), R12
 	TESTQ R12, R12
 	JZ l2
 l1:
@@ -1104,8 +1143,17 @@ l1:
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
 	VBROADCASTSS (BX), Y5
-	MOVQ cols+32(FP), CX
-	SHLQ $2, CX
+	MOVQ R15, CX
+	CMPQ R13, CX
+	CMOVQLT R13, CX
+	LEAQ -4(CX), R14
+	ANDQ $28, R14
+	SUBQ R14, CX
+	SUBQ $4, CX
+	SHRQ $2, R14
+	NEGQ R14
+	LEAQ seenAVX2<>+28(SB), R10
+	VMOVUPS (R10)(R14*4), Y15
 l3:
 	CMPQ CX, $128
 	JLT l4
@@ -1225,6 +1273,36 @@ l5:
 	SUBQ $32, CX
 	JMP l5
 l6:
+	VMOVUPS (AX), Y6
+	VSUBPS Y5, Y6, Y6
+	VMULPS Y4, Y6, Y6
+	VCMPPS $5, exptwoAVX2<>+0(SB), Y6, Y9
+	VMOVUPS exptwoAVX2<>+0(SB), Y7
+	VMAXPS Y6, Y7, Y6
+	VROUNDPS $1, Y6, Y8
+	VSUBPS Y8, Y6, Y6
+	VMOVUPS exptwoAVX2<>+224(SB), Y7
+	VFMADD213PS exptwoAVX2<>+192(SB), Y6, Y7
+	VFMADD213PS exptwoAVX2<>+160(SB), Y6, Y7
+	VFMADD213PS exptwoAVX2<>+128(SB), Y6, Y7
+	VFMADD213PS exptwoAVX2<>+96(SB), Y6, Y7
+	VFMADD213PS exptwoAVX2<>+64(SB), Y6, Y7
+	VFMADD213PS exptwoAVX2<>+32(SB), Y6, Y7
+	VCVTPS2DQ Y8, Y8
+	VPSLLD $23, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VANDPS Y9, Y7, Y6
+	VANDPS Y15, Y6, Y6
+	VMOVUPS Y6, (AX)
+	VADDPS Y6, Y0, Y0
+	LEAQ (SI)(R15*1), R14
+l7:
+	ADDQ $32, AX
+	CMPQ AX, R14
+	JGE l8
+	VMOVUPS Y14, (AX)
+	JMP l7
+l8:
 	VADDPS Y1, Y0, Y0
 	VADDPS Y3, Y2, Y2
 	VADDPS Y2, Y0, Y0
@@ -1238,6 +1316,7 @@ l6:
 	VMOVSS X0, (R9)
 	ADDQ $4, BX
 	ADDQ $4, R9
+	ADDQ $4, R13
 	ADDQ DX, SI
 	DECQ R12
 	JNZ l1
@@ -1258,8 +1337,8 @@ TEXT ·rowScaleAVX2(SB), NOSPLIT, $0-96
 	TESTQ R12, R12
 	JZ l2
 l1:
-	MOVQ SI, AX
 	VBROADCASTSS (BX), Y4
+	MOVQ SI, AX
 	MOVQ R10, R9
 	MOVQ cols+64(FP), CX
 	SHLQ $2, CX
@@ -1268,17 +1347,14 @@ l3:
 	JLT l4
 	VMULPS (AX), Y4, Y0
 	VMOVUPS Y0, (R9)
-	ADDQ $32, R9
 	VMULPS 32(AX), Y4, Y1
-	VMOVUPS Y1, (R9)
-	ADDQ $32, R9
+	VMOVUPS Y1, 32(R9)
 	VMULPS 64(AX), Y4, Y2
-	VMOVUPS Y2, (R9)
-	ADDQ $32, R9
+	VMOVUPS Y2, 64(R9)
 	VMULPS 96(AX), Y4, Y3
-	VMOVUPS Y3, (R9)
-	ADDQ $32, R9
+	VMOVUPS Y3, 96(R9)
 	ADDQ $128, AX
+	ADDQ $128, R9
 	SUBQ $128, CX
 	JMP l3
 l4:
@@ -1287,8 +1363,8 @@ l5:
 	JLT l6
 	VMULPS (AX), Y4, Y0
 	VMOVUPS Y0, (R9)
-	ADDQ $32, R9
 	ADDQ $32, AX
+	ADDQ $32, R9
 	SUBQ $32, CX
 	JMP l5
 l6:
@@ -1340,17 +1416,22 @@ l2:
 	VZEROUPPER 
 	RET
 
-// func scoreBackwardAVX2(s, dp []float32, ld, cols int, scale float32, lse, delta []float32)
-TEXT ·scoreBackwardAVX2(SB), NOSPLIT, $0-120
-	VBROADCASTSS scale+64(FP), Y2
+// func scoreBackwardAVX2(s, dp []float32, ld, cols, seen int, scale float32, lse, delta []float32)
+TEXT ·scoreBackwardAVX2(SB), NOSPLIT, $0-128
+	VBROADCASTSS scale+72(FP), Y2
 	VMULPS exptwoAVX2<>+256(SB), Y2, Y3
-	MOVQ delta_base+96(FP), R9
+	MOVQ delta_base+104(FP), R9
+	VXORPS Y14, Y14, Y14
+	MOVQ seen+64(FP), R13
+	SHLQ $2, R13
+	MOVQ cols+56(FP), R15
+	SHLQ $2, R15
 	MOVQ s_base+0(FP), SI
 	MOVQ dp_base+24(FP), DI
-	MOVQ lse_base+72(FP), BX
+	MOVQ lse_base+80(FP), BX
 	MOVQ ld+48(FP), DX
 	SHLQ $2, DX
-	MOVQ lse_len+80(FP), R12
+	MOVQ lse_len+88(FP), R12
 	TESTQ R12, R12
 	JZ l2
 l1:
@@ -1359,8 +1440,17 @@ l1:
 	VBROADCASTSS (BX), Y0
 	VMULPS exptwoAVX2<>+256(SB), Y0, Y0
 	VBROADCASTSS (R9), Y1
-	MOVQ cols+56(FP), CX
-	SHLQ $2, CX
+	MOVQ R15, CX
+	CMPQ R13, CX
+	CMOVQLT R13, CX
+	LEAQ -4(CX), R14
+	ANDQ $28, R14
+	SUBQ R14, CX
+	SUBQ $4, CX
+	SHRQ $2, R14
+	NEGQ R14
+	LEAQ seenAVX2<>+28(SB), R10
+	VMOVUPS (R10)(R14*4), Y15
 l3:
 	CMPQ CX, $128
 	JLT l4
@@ -1497,10 +1587,113 @@ l5:
 	SUBQ $32, CX
 	JMP l5
 l6:
+	VMOVUPS (AX), Y5
+	VFMSUB213PS Y0, Y3, Y5
+	VCMPPS $5, exptwoAVX2<>+0(SB), Y5, Y8
+	VMOVUPS exptwoAVX2<>+0(SB), Y6
+	VMAXPS Y5, Y6, Y5
+	VROUNDPS $1, Y5, Y7
+	VSUBPS Y7, Y5, Y5
+	VMOVUPS exptwoAVX2<>+224(SB), Y6
+	VFMADD213PS exptwoAVX2<>+192(SB), Y5, Y6
+	VFMADD213PS exptwoAVX2<>+160(SB), Y5, Y6
+	VFMADD213PS exptwoAVX2<>+128(SB), Y5, Y6
+	VFMADD213PS exptwoAVX2<>+96(SB), Y5, Y6
+	VFMADD213PS exptwoAVX2<>+64(SB), Y5, Y6
+	VFMADD213PS exptwoAVX2<>+32(SB), Y5, Y6
+	VCVTPS2DQ Y7, Y7
+	VPSLLD $23, Y7, Y7
+	VPADDD Y7, Y6, Y6
+	VANDPS Y8, Y6, Y5
+	VANDPS Y15, Y5, Y5
+	VMOVUPS Y5, (AX)
+	VMULPS Y2, Y5, Y5
+	VMOVUPS (R8), Y6
+	VSUBPS Y1, Y6, Y6
+	VMULPS Y6, Y5, Y5
+	VANDPS Y15, Y5, Y5
+	VMOVUPS Y5, (R8)
+	LEAQ (SI)(R15*1), R14
+l7:
+	ADDQ $32, AX
+	ADDQ $32, R8
+	CMPQ AX, R14
+	JGE l8
+	VMOVUPS Y14, (AX)
+	VMOVUPS Y14, (R8)
+	JMP l7
+l8:
 	ADDQ $4, BX
 	ADDQ $4, R9
+	ADDQ $4, R13
 	ADDQ DX, SI
 	ADDQ DX, DI
+	DECQ R12
+	JNZ l1
+l2:
+	VZEROUPPER 
+	RET
+
+// func rowDotAVX2(out, x []float32, ldx int, y []float32, ldy, cols int)
+TEXT ·rowDotAVX2(SB), NOSPLIT, $0-96
+	MOVQ out_base+0(FP), BX
+	MOVQ out_len+8(FP), R12
+	MOVQ x_base+24(FP), SI
+	MOVQ ldx+48(FP), R8
+	SHLQ $2, R8
+	MOVQ y_base+56(FP), DI
+	MOVQ ldy+80(FP), R9
+	SHLQ $2, R9
+	TESTQ R12, R12
+	JZ l2
+l1:
+	MOVQ SI, AX
+	MOVQ DI, DX
+	MOVQ cols+88(FP), CX
+	SHLQ $2, CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+l3:
+	CMPQ CX, $128
+	JLT l4
+	VMOVUPS (AX), Y4
+	VFMADD231PS (DX), Y4, Y0
+	VMOVUPS 32(AX), Y5
+	VFMADD231PS 32(DX), Y5, Y1
+	VMOVUPS 64(AX), Y6
+	VFMADD231PS 64(DX), Y6, Y2
+	VMOVUPS 96(AX), Y7
+	VFMADD231PS 96(DX), Y7, Y3
+	ADDQ $128, AX
+	ADDQ $128, DX
+	SUBQ $128, CX
+	JMP l3
+l4:
+l5:
+	CMPQ CX, $32
+	JLT l6
+	VMOVUPS (AX), Y4
+	VFMADD231PS (DX), Y4, Y0
+	ADDQ $32, AX
+	ADDQ $32, DX
+	SUBQ $32, CX
+	JMP l5
+l6:
+	VADDPS Y1, Y0, Y0
+	VADDPS Y3, Y2, Y2
+	VADDPS Y2, Y0, Y0
+	VEXTRACTF128 $1, Y0, X1
+	VADDPS X1, X0, X0
+	VPERMILPS $0x4e, X0, X1
+	VADDPS X1, X0, X0
+	VPERMILPS $0xb1, X0, X1
+	VADDPS X1, X0, X0
+	VMOVSS X0, (BX)
+	ADDQ $4, BX
+	ADDQ R8, SI
+	ADDQ R9, DI
 	DECQ R12
 	JNZ l1
 l2:

@@ -215,17 +215,17 @@ func emitFetch(f *file) {
 	})
 }
 
-// tailMasks writes what splitNarrow takes its mask from, which AVX-512 does not need: a register of ones, then one of
+// tailMasks writes a table called name to take masks from, which AVX-512 does not need: a register of ones, then one of
 // zeros.
-func (s *isa) tailMasks() string {
+func (s *isa) tailMasks(name string) string {
 	if s.wide() {
 		return ""
 	}
 	var text strings.Builder
 	for i := range 2 * s.lanes {
-		fmt.Fprintf(&text, "DATA tail%s<>+%d(SB)/4, $%d\n", s.suffix, 4*i, i/s.lanes-1)
+		fmt.Fprintf(&text, "DATA %s%s<>+%d(SB)/4, $%d\n", name, s.suffix, 4*i, i/s.lanes-1)
 	}
-	fmt.Fprintf(&text, "GLOBL tail%s<>(SB), RODATA|NOPTR, $%d\n", s.suffix, 8*s.lanes)
+	fmt.Fprintf(&text, "GLOBL %s%s<>(SB), RODATA|NOPTR, $%d\n", name, s.suffix, 8*s.lanes)
 	return "\n" + text.String()
 }
 

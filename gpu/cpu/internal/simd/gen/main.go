@@ -28,7 +28,7 @@ func main() {
 func files() map[string]string {
 	all := map[string]string{}
 	for _, set := range []*isa{avx512, avx2} {
-		matrix, vector := &file{isa: set, data: set.tailMasks()}, &file{isa: set, data: set.expTable() + set.exp2Table() + set.logTable()}
+		matrix, vector := &file{isa: set, data: set.tailMasks("tail")}, &file{isa: set, data: set.expTable() + set.exp2Table() + set.logTable() + set.tailMasks("seen")}
 		emitGemm(matrix)
 		if set.wide() {
 			emitWide(matrix)
