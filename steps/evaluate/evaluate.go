@@ -18,7 +18,7 @@ import (
 var Type = steps.Type{
 	Name:    "evaluate",
 	Doc:     "Measures how well models predict held-out text, beside compressors, how they do on tasks and how they answer, side by side, and draws samples.",
-	Version: 6,
+	Version: 7,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "report", Type: "report", Doc: "results.json, items.jsonl, samples.jsonl, summary.md; needle_TEST.svg of each needle test, reward_TEST.svg of each chat test with a reward model."},

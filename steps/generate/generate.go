@@ -18,7 +18,7 @@ import (
 var Type = steps.Type{
 	Name:    "generate",
 	Doc:     "Lets a chat model answer prompts and keeps the best answers as a dataset.",
-	Version: 5,
+	Version: 6,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "data", Type: "dataset", Doc: "Dialogues that end with an answer of the model; the column score says how good it is, where something scores, and reference is the answer that the data has. A preferences step makes pairs of them. Prompts that were held back give dialogues that are held back."},

@@ -20,7 +20,7 @@ import (
 var Type = steps.Type{
 	Name:    "preferences",
 	Doc:     "Makes preference pairs of several answers to the same prompts, by their scores.",
-	Version: 3,
+	Version: 4,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "data", Type: "dataset", Doc: "Preferences: prompt, chosen and rejected as lists of messages, and beside them margin, chosen_score, rejected_score, chosen_source, rejected_source. Pairs about a prompt that was held back in any of the sources are held back."},

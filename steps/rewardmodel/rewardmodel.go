@@ -14,7 +14,7 @@ import (
 var Type = steps.Type{
 	Name:    "reward_model",
 	Doc:     "Trains a model to score answers, from pairs of a better and a worse answer.",
-	Version: 4,
+	Version: 5,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The reward model with its tokenizer: a Hugging Face folder for sequence classification with one label. A score minus score_shift of its config.json is the reward."},
