@@ -87,9 +87,9 @@ func (d *device) LMHeadBackward(dx, dw, x, w gpu.Tensor, s *gpu.Stream, temperat
 	if len(dLogp) != x.Rows || dLSE != nil && len(dLSE) != x.Rows {
 		panic(fmt.Sprintf("cpu: LMHeadBackward: %d dLogp and %d dLSE for %d tokens", len(dLogp), len(dLSE), x.Rows))
 	}
-	p.dLogp, p.dLSE = dLogp, dLSE
 	p.choose(func(n int32) bool { return dLogp[n] != 0 || dLSE != nil && dLSE[n] != 0 })
 	p.setGradients(op, dx, dw, x, w)
+	p.dLogp, p.dLSE = dLogp, dLSE
 	p.run()
 	p.dLogp, p.dLSE = nil, nil
 }
@@ -102,11 +102,11 @@ func (d *device) LMHeadLoss(logp, lse []float64, dx, dw, x, w gpu.Tensor, s *gpu
 	if len(logp) != x.Rows || len(lse) != x.Rows {
 		panic(fmt.Sprintf("cpu: LMHeadLoss: %d logp and %d lse for %d tokens", len(logp), len(lse), x.Rows))
 	}
+	p.choose(func(int32) bool { return true })
+	p.setGradients(op, dx, dw, x, w)
 	p.logp, p.lse, p.loss = logp, lse, loss
 	clear(logp)
 	clear(lse)
-	p.choose(func(int32) bool { return true })
-	p.setGradients(op, dx, dw, x, w)
 	p.run()
 	p.logp, p.lse, p.loss = nil, nil, nil
 	return nil
@@ -127,6 +127,7 @@ func (p *lmHead) set(op string, x, w gpu.Tensor, s *gpu.Stream, temperature floa
 	p.targets = s.Targets
 }
 
+// setGradients follows choose.
 func (p *lmHead) setGradients(op string, dx, dw, x, w gpu.Tensor) {
 	p.gradients = true
 	p.dx = view(op, "dx", dx, x.Rows, x.Cols)
