@@ -161,7 +161,7 @@ func (f *function) foldRow(op string) {
 	f.op(op, f.v(1), f.v(0), f.v(0))
 	f.op(op, f.v(3), f.v(2), f.v(2))
 	f.op(op, f.v(2), f.v(0), f.v(0))
-	f.fold(op, 0, 1)
+	f.fold(op, 1)
 }
 
 // The last register of what a row sees is masked: with AVX-512 by lastMask, else by lastRegister, both of which have ones

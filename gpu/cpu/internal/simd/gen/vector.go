@@ -28,7 +28,7 @@ func emitReductions(f *file) {
 			f.op("VMAXPS", "(AX)", f.v(0), f.v(0))
 			f.advance(f.width(), "AX")
 		})
-		f.fold("VMAXPS", 0, 1)
+		f.fold("VMAXPS", 1)
 		f.returns(0)
 	})
 	f.function("expSum", "x []float32, scale, shift float32", true, func(f *function) {
@@ -46,7 +46,7 @@ func emitReductions(f *file) {
 			f.op("VADDPS", f.v(3), f.v(0), f.v(0))
 			f.advance(f.width(), "AX")
 		})
-		f.fold("VADDPS", 0, 1)
+		f.fold("VADDPS", 1)
 		f.returns(0)
 	})
 	f.function("probe", "n int", false, func(f *function) {
@@ -91,12 +91,13 @@ func (f *function) reduce(slices []string, term func(sum, tmp int, ptr []string,
 	f.op("VADDPS", f.v(1), f.v(0), f.v(0))
 	f.op("VADDPS", f.v(3), f.v(2), f.v(2))
 	f.op("VADDPS", f.v(2), f.v(0), f.v(0))
-	f.fold("VADDPS", 0, 1)
+	f.fold("VADDPS", 1)
 	f.returns(0)
 }
 
-// fold combines the lanes of register x into its lowest one by halves and uses register t.
-func (f *function) fold(op string, x, t int) {
+// fold combines the lanes of register 0 into its lowest one by halves and uses register t.
+func (f *function) fold(op string, t int) {
+	const x = 0
 	half := isa{reg: "Y"}
 	quarter := isa{reg: "X"}
 	if f.wide() {
@@ -137,7 +138,7 @@ func (f *function) dotRows() {
 			f.advance(f.width(), "R9", "AX")
 		})
 		f.op("VADDPS", f.v(1), f.v(0), f.v(0))
-		f.fold("VADDPS", 0, 10)
+		f.fold("VADDPS", 10)
 		f.op("VMOVSS", (&isa{reg: "X"}).v(0), "(DI)")
 		f.advance(4, "DI")
 		f.op("ADDQ", "SI", "R8")
