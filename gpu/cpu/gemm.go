@@ -60,13 +60,18 @@ func (g *gemm) runPacked() {
 }
 
 // mostPanels and leastPanels are how many panels of A a tile has: all of them packed stay in the second-level cache, and
-// a panel of B is worth fetching. Where B comes from memory, and each tile packs it, that is worth more: then they are up to
-// deepPanels.
-const mostPanels, leastPanels, deepPanels = 8, 2, 20
+// a panel of B is worth fetching. Where each tile packs B itself, that is worth more: several workers then have
+// sharedPanels, as they compete for the cache that they share, and where B comes from memory it is deepPanels.
+const mostPanels, leastPanels, sharedPanels, deepPanels = 8, 2, 14, 20
 
 func (g *gemm) mostPanels() int {
-	if g.deep && g.placed() {
+	switch {
+	case !g.placed():
+		return mostPanels
+	case g.deep:
 		return deepPanels
+	case len(g.device.workers) > 1:
+		return sharedPanels
 	}
 	return mostPanels
 }
@@ -96,6 +101,9 @@ func (g *gemm) partition() {
 	}
 	cols := ceilDiv(wide, min(wide, ceilDiv(4*len(g.device.workers), count)))
 	for at := 0; at < high; at = next(at) {
+		if share > 1 && next(at)-at <= leastPanels { // among the last
+			cols = min(cols, roundUp(ceilDiv(wide, 2), 2))
+		}
 		for col := 0; col < wide; col += cols {
 			g.addTile(at, next(at), col, min(wide, col+cols))
 		}

@@ -37,7 +37,7 @@ type memory struct {
 
 // A slab is some large pages for tensors that are smaller than one: without them, weights of small models are read a third
 // slower in decoding. Tensors of few small pages would only waste room.
-const slabSize, leastInSlab = 2 * hugePage / 4, 1 << 13
+const slabSize, leastInSlab = 8 * hugePage / 4, 1 << 13
 
 // floats returns n zeros for a tensor.
 func (m *memory) floats(n int) []float32 {
