@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"athanor/gpu"
 )
 
@@ -16,8 +18,9 @@ const hugePage = 2 << 20
 
 // A buffer is one allocation: what the Mem of a tensor refers to.
 type buffer struct {
-	data []float32
-	zero bool // all elements are 0, whatever data holds: Zero was the last to touch it
+	data   []float32
+	zero   bool // all elements are 0, whatever data holds: Zero was the last to touch it
+	mapped bool // data is a mapping of its own, not the garbage collector's
 }
 
 // floats returns the elements.
@@ -30,19 +33,33 @@ func (b *buffer) floats() []float32 {
 }
 
 // memory counts what is allocated.
+//
+// Tensors of at least a large page are mappings of their own. In Go's heap they would make the garbage collector wait until
+// there is as much garbage as there are tensors; and what they leave would be zeroed for the next ones, also where those have
+// but room to align.
 type memory struct {
-	used, limit int64     // bytes; no limit if 0
-	slab        []float32 // the rest of the last one
+	used, limit int64                // bytes; no limit if 0
+	mapped      map[*buffer]struct{} // for Close
+	slab        []float32            // the rest of the last one
 }
 
 // A slab is some large pages for tensors that are smaller than one: without them, weights of small models are read a third
 // slower in decoding. Tensors of few small pages would only waste room.
 const slabSize, leastInSlab = 8 * hugePage / 4, 1 << 13
 
-// floats returns n zeros for a tensor.
-func (m *memory) floats(n int) []float32 {
-	if n < leastInSlab || n >= hugePage/4 {
-		return alignedFloats(n)
+// buffer returns n zeros for a tensor.
+func (m *memory) buffer(n int) (*buffer, error) {
+	switch {
+	case n >= hugePage/4:
+		data, err := mapFloats(n)
+		if err != nil {
+			return nil, err
+		}
+		b := &buffer{data: data, mapped: true}
+		m.mapped[b] = struct{}{}
+		return b, nil
+	case n < leastInSlab:
+		return &buffer{data: alignedFloats(n)}, nil
 	}
 	size := roundUp(n, cacheLine/4)
 	if len(m.slab) < size {
@@ -50,8 +67,42 @@ func (m *memory) floats(n int) []float32 {
 	}
 	x := m.slab[:n:n]
 	m.slab = m.slab[size:]
-	return x
+	return &buffer{data: x}, nil
 }
+
+// free lets the system have a mapping back, and the garbage collector all else: a slab when all of it is free.
+func (m *memory) free(b *buffer) {
+	if b.mapped {
+		unmapFloats(b.data)
+		delete(m.mapped, b)
+	}
+	b.data = nil
+}
+
+// mapFloats maps n zeros that begin at a large page.
+func mapFloats(n int) ([]float32, error) {
+	size := mappedSize(n)
+	all, err := unix.MmapPtr(-1, 0, nil, size+hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("mapping %d MiB: %w", size>>20, err)
+	}
+	before := -uintptr(all) & (hugePage - 1)
+	start := unsafe.Add(all, before)
+	if before > 0 {
+		_ = unix.MunmapPtr(all, before)
+	}
+	_ = unix.MunmapPtr(unsafe.Add(start, size), hugePage-before)
+	x := unsafe.Slice((*float32)(start), n)
+	adviseHuge(x)
+	return x, nil
+}
+
+func unmapFloats(x []float32) {
+	_ = unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(x)), mappedSize(len(x)))
+}
+
+// mappedSize is the whole pages that n numbers need, in bytes.
+func mappedSize(n int) uintptr { return uintptr(roundUp(4*n, unix.Getpagesize())) }
 
 // Alloc returns a zeroed tensor that begins at a cache line.
 func (d *device) Alloc(t gpu.DType, rows, cols int) (gpu.Tensor, error) {
@@ -66,18 +117,22 @@ func (d *device) Alloc(t gpu.DType, rows, cols int) (gpu.Tensor, error) {
 		return gpu.Tensor{}, fmt.Errorf("cpu: %w: a %d×%d tensor needs %d MiB, %d of %d MiB are in use",
 			gpu.ErrOutOfMemory, rows, cols, size>>20, m.used>>20, m.limit>>20)
 	}
+	b, err := d.memory.buffer(rows * cols)
+	if err != nil {
+		return gpu.Tensor{}, fmt.Errorf("cpu: %w: a %d×%d tensor: %w", gpu.ErrOutOfMemory, rows, cols, err)
+	}
 	d.memory.used += size
-	return gpu.Tensor{Rows: rows, Cols: cols, Type: t, Mem: &buffer{data: d.memory.floats(rows * cols)}}, nil
+	return gpu.Tensor{Rows: rows, Cols: cols, Type: t, Mem: b}, nil
 }
 
-// Free lets the garbage collector have the memory, of a slab when all of it is free.
+// Free gives the memory back.
 func (d *device) Free(t gpu.Tensor) {
 	b, ok := t.Mem.(*buffer)
 	if !ok || b.data == nil && t.Len() > 0 {
 		panic("cpu: Free of what is not an allocation, or freed before")
 	}
 	d.memory.used -= 4 * int64(len(b.data))
-	b.data = nil
+	d.memory.free(b)
 }
 
 // alignedFloats returns n zeros that begin at a cache line, or many at a large page.

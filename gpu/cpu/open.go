@@ -71,7 +71,7 @@ func Open(threads int) (gpu.Device, error) {
 		return nil, fmt.Errorf("cpu: %s: %w", pathVariable, err)
 	}
 	d := &device{kernels: kernels, pool: newPool(threads), workers: make([]worker, threads)}
-	d.memory.limit = totalMemory()
+	d.memory = memory{limit: totalMemory(), mapped: map[*buffer]struct{}{}}
 	d.gemm.device, d.embed.device, d.norm.device, d.rope.device, d.swiglu.device = d, d, d, d, d
 	d.attend.device, d.attendBP.device, d.head.device, d.adamw.device, d.squares.device = d, d, d, d, d
 	d.decode.device = d
@@ -111,8 +111,11 @@ func (d *device) SetPrecision(p gpu.Precision) error {
 // Storage is float32 in every precision: products round what they read.
 func (d *device) Storage(gpu.Precision) gpu.DType { return gpu.F32 }
 
-// Close ends the workers. The device must not be used afterwards.
+// Close ends the workers and frees all tensors. The device must not be used afterwards.
 func (d *device) Close() error {
 	d.pool.close()
+	for b := range d.memory.mapped {
+		d.memory.free(b)
+	}
 	return nil
 }

@@ -189,12 +189,13 @@ func (f *folder) load(dev gpu.Device, c Config, seed uint64) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	var buf []float32
 	for i, t := range c.tensors() {
 		values := c.initial(t, seed)
 		if f.where[t.name] != nil {
 			values = f.read(t.name)
 		}
-		if err := m.write(m.params[i], values); err != nil {
+		if err := m.write(m.params[i], values, &buf); err != nil {
 			m.Close()
 			return nil, err
 		}

@@ -142,12 +142,13 @@ func (m *Model) newAdapter(w *Param, rank int, seed uint64) (*adapter, error) {
 		}
 	}
 	random, bound := newRandom("lora "+w.Name, seed), 1/math.Sqrt(float64(w.Weight.Cols))
+	var buf []float32
 	return out, m.write(out.a, func(dst []float32) error {
 		for i := range dst {
 			dst[i] = float32(bound * (2*random.Float64() - 1))
 		}
 		return nil
-	})
+	}, &buf)
 }
 
 // linear sets y = add + x·wᵀ, with what the adapter of w adds.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // A role is what a tensor of weights does: it decides initialisation and weight decay.
@@ -129,24 +130,26 @@ func newRandom(purpose string, seed uint64) *rand.Rand {
 // Init sets the initial weights; [Config] says from which distribution. The bits depend on the seed and on each
 // tensor's name and shape, not on the device.
 func (m *Model) Init(seed uint64) error {
+	var buf []float32
 	for i, t := range m.Config.tensors() {
-		if err := m.write(m.params[i], m.Config.initial(t, seed)); err != nil {
+		if err := m.write(m.params[i], m.Config.initial(t, seed), &buf); err != nil {
 			return err
 		}
 	}
 	return m.dev.Sync()
 }
 
-// write fills a tensor on the device.
-func (m *Model) write(p *Param, next fill) error {
+// write fills a tensor on the device, by way of a buffer that is grown to what it needs.
+func (m *Model) write(p *Param, next fill, buf *[]float32) error {
 	n := p.Weight.Len()
-	buf := make([]float32, min(chunk, n))
-	for from := 0; from < n; from += len(buf) {
-		buf = buf[:min(len(buf), n-from)]
-		if err := next(buf); err != nil {
+	*buf = slices.Grow((*buf)[:0], min(chunk, n))
+	for from := 0; from < n; {
+		some := (*buf)[:min(chunk, n-from)]
+		if err := next(some); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
-		p.Write(m.dev, from, buf)
+		p.Write(m.dev, from, some)
+		from += len(some)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"sort"
+	"unsafe"
 )
 
 // maxHeader is the format's own limit on the size of a header.
@@ -147,7 +148,9 @@ func (f *File) Read(dst []float32, name string, from int) error {
 	if from < 0 || from+len(dst) > info.Len() {
 		return fmt.Errorf("%s: elements %d to %d of tensor %s, which has %d", f.file.Name(), from, from+len(dst), name, info.Len())
 	}
-	raw := make([]byte, len(dst)*size)
+	// What is read lies at the end of dst, so that no number is overwritten before it has been converted.
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(dst))), 4*len(dst))
+	raw = raw[len(raw)-len(dst)*size:]
 	if _, err := f.file.ReadAt(raw, f.data+info.begin+int64(from*size)); err != nil {
 		return fmt.Errorf("%s: tensor %s: %w", f.file.Name(), name, err)
 	}
