@@ -59,7 +59,8 @@ type Trunk interface {
 	// RMSNorm sets out[n] = x[n]·rstd[n]·weight with rstd[n] = 1/√(mean(x[n]²)+eps) (arXiv 1910.07467).
 	// out, x [N, D]; rstd [N, 1], kept for the backward; weight [1, D].
 	RMSNorm(out, rstd, x, weight Tensor, eps float32)
-	// RMSNormBackward sets dx = add + the gradient with respect to x, and adds to dWeight. add may be zero, or dx.
+	// RMSNormBackward sets dx = add + the gradient with respect to x, and adds to dWeight. add may be zero, or dx; dx may share
+	// memory with x.
 	RMSNormBackward(dx, dWeight, dOut, x, weight, rstd, add Tensor)
 
 	// Linear sets y = add + x·wᵀ. y, add [N, O]; x [N, I]; w [O, I]. add may be zero, or y. Where x and w are bfloat16,

@@ -55,4 +55,10 @@ func (f *fixture) rmsNorm(N, D int, mode string, size float32) {
 	f.RMSNormBackward(dx, dWeight, f.in(N, D), x, weight, rstd, add)
 	f.result("dx", dx).near(0.1 / max(1, float64(size))) // with D = 1 it cancels
 	f.result("dWeight", dWeight)
+
+	dx, dWeight = f.inout(N, D), f.grad(1, D)
+	f.RMSNorm(out, rstd, dx, weight, 1e-5)
+	f.RMSNormBackward(dx, dWeight, f.in(N, D), dx, weight, rstd, gpu.Tensor{})
+	f.result("dx in the place of x", dx).near(0.1)
+	f.result("dWeight with dx in the place of x", dWeight)
 }

@@ -49,11 +49,15 @@ func (m *Model) LossBackward(logp, lse []float64, s *gpu.Stream, temperature flo
 // trunkBackward goes on from the gradient of the head's input, in dNormed.
 func (m *Model) trunkBackward(s *gpu.Stream) error {
 	n, b := s.Len(), &m.buffers
-	dx, dNormed := b.dx.Slice(0, n), b.dNormed.Slice(0, n)
-	m.dev.RMSNormBackward(dx, m.normGrad(m.norm), dNormed, b.last.Slice(0, n), m.norm.Weight, b.rstd.Slice(0, n), gpu.Tensor{})
+	dx, dNormed := b.last.Slice(0, n), b.dNormed.Slice(0, n)
+	m.dev.RMSNormBackward(dx, m.normGrad(m.norm), dNormed, dx, m.norm.Weight, b.rstd.Slice(0, n), gpu.Tensor{})
 	for l := len(m.layers) - 1; l >= 0; l-- {
 		a := b.layers[l].first(n)
 		m.feedForwardBackward(&m.layers[l], a, n)
+		if l == 0 { // dx is where its input was
+			a.x = a.mid
+			m.dev.Embed(a.x, m.embed.Weight, s)
+		}
 		m.attentionBackward(&m.layers[l], a, s)
 	}
 	if !m.embed.Grad.IsZero() {
@@ -66,7 +70,7 @@ func (m *Model) trunkBackward(s *gpu.Stream) error {
 // overwritten with their gradients.
 func (m *Model) feedForwardBackward(w *layer, a saved, n int) {
 	b, dev := &m.buffers, m.dev
-	dx, dNormed, hidden := b.dx.Slice(0, n), b.dNormed.Slice(0, n), b.hidden.Slice(0, n)
+	dx, dNormed, hidden := b.last.Slice(0, n), b.dNormed.Slice(0, n), b.hidden.Slice(0, n)
 
 	m.inputBackward(hidden, dx, w.down, gpu.Tensor{})
 	dev.SwiGLUBackward(a.gate, a.up, hidden, hidden, a.gate, a.up)
@@ -82,8 +86,8 @@ func (m *Model) feedForwardBackward(w *layer, a saved, n int) {
 // attentionBackward turns dx, the gradient of a.mid, into that of a.x.
 func (m *Model) attentionBackward(w *layer, a saved, s *gpu.Stream) {
 	b, dev, n := &m.buffers, m.dev, s.Len()
-	dx, dNormed, dOut := b.dx.Slice(0, n), b.dNormed.Slice(0, n), b.dOut.Slice(0, n)
-	dq, dk, dv := b.dq.Slice(0, n), b.dk.Slice(0, n), b.dv.Slice(0, n)
+	dx, dNormed := b.last.Slice(0, n), b.dNormed.Slice(0, n)
+	dOut, dq, dk, dv := b.ofAttention(a)
 
 	m.linearBackward(dOut, dx, a.out, w.o, gpu.Tensor{})
 	dev.AttentionBackward(dq, dk, dv, dOut, a.out, a.lse, a.q, a.k, a.v, m.Config.HeadDim, s)

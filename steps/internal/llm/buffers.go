@@ -10,23 +10,20 @@ import (
 //
 // For a backward, each layer keeps what it cannot get back cheaply: its two inputs to the residual stream, the queries,
 // keys and values, attention's output and the two halves of the feed-forward. Normalised inputs and SwiGLU's output
-// are computed again. Without a backward, all layers share one set and the residual stream is updated in place.
+// are computed again, and so is the first layer's input. Without a backward, all layers share one set and the residual
+// stream is updated in place. What is never needed at the same time shares memory.
 type buffers struct {
 	tokens   int
 	training bool
 
 	layers []saved
-	last   gpu.Tensor // [N, D] the residual stream after the last layer
+	last   gpu.Tensor // [N, D] the residual stream before the first and after the last layer, and in a backward its gradient
 	rstd   gpu.Tensor // [N, 1] of the final norm
 
-	normed gpu.Tensor // [N, D] scratch: the input of a layer's matrices; after a forward, of the head
-	hidden gpu.Tensor // [N, F] scratch: SwiGLU's output, or its gradient
-
-	dx      gpu.Tensor // [N, D] gradient of the residual stream
-	dNormed gpu.Tensor // [N, D] scratch
-	dOut    gpu.Tensor // [N, H·E] scratch
-	dq      gpu.Tensor // [N, H·E] scratch
-	dk, dv  gpu.Tensor // [N, G·E] scratch
+	hidden  gpu.Tensor // [N, F] scratch: SwiGLU's output, or its gradient; in the memory of the next two
+	normed  gpu.Tensor // [N, D] scratch: the input of a layer's matrices; after a forward, of the head
+	dNormed gpu.Tensor // [N, D] scratch: gradient of normed
+	spare   gpu.Tensor // [N, 2·(H+G)·E] scratch of a layer's backward where its gate and up are too narrow for that
 
 	score, dScore gpu.Tensor // [N, 1] of a scalar head
 
@@ -108,7 +105,18 @@ func (c Config) buffers(training bool, storage gpu.DType, allocate func(of gpu.D
 	d, f, h := c.HiddenSize, c.IntermediateSize, c.NumAttentionHeads
 	q, kv := h*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
 	b := buffers{training: training, layers: make([]saved, c.NumHiddenLayers)}
-	b.last, b.rstd, b.normed, b.hidden = alloc(d), kept(1), alloc(d), alloc(f)
+	scratch := max(f, d)
+	if training {
+		scratch = max(f, 2*d)
+	}
+	shared := alloc(scratch)
+	b.last, b.rstd, b.hidden, b.normed = alloc(d), kept(1), columns(shared, 0, f), columns(shared, 0, d)
+	if training {
+		b.dNormed = columns(shared, d, d)
+		if q+kv > f {
+			b.spare = alloc(2 * (q + kv))
+		}
+	}
 	for l := range b.layers {
 		if l > 0 && !training {
 			b.layers[l] = b.layers[0]
@@ -119,18 +127,36 @@ func (c Config) buffers(training bool, storage gpu.DType, allocate func(of gpu.D
 			q: alloc(q), out: alloc(q), k: alloc(kv), v: alloc(kv), gate: alloc(f), up: alloc(f),
 		}
 		if training {
-			s.x, s.mid = alloc(d), alloc(d)
+			if s.mid = alloc(d); l > 0 {
+				s.x = alloc(d)
+			}
 		}
 		b.layers[l] = s
 	}
 	if c.Score {
 		b.score, b.dScore = kept(1), alloc(1)
 	}
-	if training {
-		b.dx, b.dNormed = alloc(d), alloc(d)
-		b.dOut, b.dq, b.dk, b.dv = alloc(q), alloc(q), alloc(kv), alloc(kv)
-	}
 	return b
+}
+
+// columns is a matrix of as many rows as t in the memory of so many of its columns.
+func columns(t gpu.Tensor, from, n int) gpu.Tensor {
+	if t.IsZero() { // it is only counted
+		return t
+	}
+	return t.Reshape(t.Len(), 1).Slice(t.Rows*from, t.Rows*(from+n)).Reshape(t.Rows, n)
+}
+
+// ofAttention are the gradients that attention's backward reads and sets, in the memory of the layer's gate and up, which a
+// backward has done with by then. dOut, dq [N, H·E]; dk, dv [N, G·E].
+func (b *buffers) ofAttention(a saved) (dOut, dq, dk, dv gpu.Tensor) {
+	q, kv := a.q.Cols, a.k.Cols
+	one, two := a.gate, a.up
+	if !b.spare.IsZero() {
+		spare := b.spare.Slice(0, a.q.Rows)
+		one, two = columns(spare, 0, q+kv), columns(spare, q+kv, q+kv)
+	}
+	return columns(one, 0, q), columns(two, 0, q), columns(one, q, kv), columns(two, q, kv)
 }
 
 func (b *buffers) free(dev gpu.Device) {
