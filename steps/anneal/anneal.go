@@ -22,7 +22,7 @@ import (
 var Type = steps.Type{
 	Name:    "anneal",
 	Doc:     "Ends pre-training: the learning rate falls to zero on the best data, and the model is the average of its weights on the way.",
-	Version: 6,
+	Version: 7,
 	Config:  Config{},
 	Outputs: pretraining.Outputs("The average of the weights, with its tokenizer, a Hugging Face folder.",
 		steps.Output{Name: "last_loss", Type: "number", Doc: "Held-out loss of the last weights, before averaging; without an average, loss."}),

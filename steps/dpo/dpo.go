@@ -15,7 +15,7 @@ import (
 var Type = steps.Type{
 	Name:    "dpo",
 	Doc:     "Moves a chat model towards the better answers of preference pairs, or of answers marked as good and bad (DPO and its relatives).",
-	Version: 6,
+	Version: 7,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The aligned chat model with its tokenizer and chat template, a Hugging Face folder."},

@@ -16,7 +16,7 @@ import (
 var stageType = steps.Type{
 	Name:    "extend_context.stage",
 	Doc:     "Trains a model on longer texts until the gate holds.",
-	Version: 5,
+	Version: 6,
 	Config:  stageConfig{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The model, for the context of the stage."},

@@ -18,7 +18,7 @@ import (
 var Type = steps.Type{
 	Name:     "grpo",
 	Doc:      "Aligns a chat model with rules or a reward model by comparing several answers to each prompt (GRPO).",
-	Version:  5,
+	Version:  6,
 	Config:   Config{},
 	Outputs:  reinforce.Outputs,
 	Files:    reward.Files,

@@ -11,7 +11,7 @@ import (
 var proxyType = steps.Type{
 	Name:    "mixture_search.proxy",
 	Doc:     "Trains a small model on weights of a mixture.",
-	Version: 5,
+	Version: 6,
 	Config:  proxyConfig{},
 	Outputs: []steps.Output{
 		{Name: "weights", Type: "map(number)", Doc: "The weight of each part."},

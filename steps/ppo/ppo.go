@@ -18,7 +18,7 @@ import (
 var Type = steps.Type{
 	Name:     "ppo",
 	Doc:      "Aligns a chat model with a reward model or with rules (PPO).",
-	Version:  5,
+	Version:  6,
 	Config:   Config{},
 	Outputs:  reinforce.Outputs,
 	Files:    reward.Files,

@@ -17,7 +17,7 @@ import (
 var Type = steps.Type{
 	Name:    "pretrain",
 	Doc:     "Trains a language model on a mixture of tokens, from the weights of another step.",
-	Version: 6,
+	Version: 7,
 	Config:  Config{},
 	Outputs: pretraining.Outputs("The trained model with its tokenizer, a Hugging Face folder; its max_position_embeddings is the context trained on.",
 		steps.Output{Name: "final_lr", Type: "number", Doc: "Learning rate of the last step: where anneal goes on."}),

@@ -14,7 +14,7 @@ import (
 var proxyType = steps.Type{
 	Name:    "scaling_law.proxy",
 	Doc:     "Trains a small model for as long as a budget lasts.",
-	Version: 5,
+	Version: 6,
 	Config:  proxyConfig{},
 	Outputs: []steps.Output{
 		{Name: "loss", Type: "number", Doc: "Held-out loss in nats per token."},

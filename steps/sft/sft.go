@@ -15,7 +15,7 @@ import (
 var Type = steps.Type{
 	Name:    "sft",
 	Doc:     "Fine-tunes a language model on dialogues, so that it answers as the assistant does in them.",
-	Version: 6,
+	Version: 7,
 	Config:  Config{},
 	Outputs: []steps.Output{
 		{Name: "model", Type: "model", Doc: "The chat model with its tokenizer and chat template, a Hugging Face folder."},
